@@ -1,0 +1,34 @@
+# Two commands matter to a user: make paper and make test. Both set up .venv on first use.
+PYTHON ?= python3
+VENV   ?= .venv
+PY     := $(VENV)/bin/python
+JOBS   ?= 2
+
+.PHONY: setup paper test check night bench clean
+setup: $(VENV)/ready
+$(VENV)/ready: setup.cfg pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --upgrade pip
+	$(PY) -m pip install --quiet --only-binary :all: --prefer-binary -e ".[dev]"
+	-$(PY) -m pip install --quiet --only-binary :all: -e ".[fast]"
+	touch $@
+
+paper: setup
+	$(PY) supervisor.py paper --iter $(or $(ITER),3) --seed $(or $(SEED),1)
+
+test: setup
+	$(PY) -m pytest -n $(JOBS) --dist worksteal
+
+check: setup
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+night: setup
+	$(PY) -m pytest -n $(JOBS) -m night --timeout 0
+
+bench: setup
+	$(PY) -m bench
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,1 @@
+"""Thread actors around the cores; never imports adapters, requests or websocket."""

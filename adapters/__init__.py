@@ -1,0 +1,1 @@
+"""I/O: venues, journal, secrets, logs; never imports pykka or actors."""

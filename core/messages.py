@@ -1,0 +1,539 @@
+"""Every message that passes between actors.
+
+Frozen, keyword-only, tagged; tuples instead of lists, so that a message can be shared between threads and hashed. Events are in
+the past tense and travel up; commands are in the imperative and travel down. ``received_at``, ``asked_at`` and ``at`` are
+monotonic seconds of this process; ``venue_time_ms`` is the venue's own clock and is used in reports only.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Literal
+
+import msgspec
+
+from core.types import (
+    Channel,
+    ClientOrderId,
+    FeedState,
+    Level,
+    Liquidity,
+    OrderState,
+    Priority,
+    Role,
+    Side,
+    Source,
+    TimeInForce,
+    TradeId,
+    TradingState,
+    VenueId,
+    VenueOrderId,
+)
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Base of all messages; the tag is the class name."""
+
+
+# ---- market data -------------------------------------------------------------------------------------------------------------
+
+
+class BookUpdated(Message):
+    """A trusted book: best levels first on both sides, at most 20 a side; an empty side is possible."""
+
+    venue: VenueId
+    symbol: str
+    bids: tuple[Level, ...]
+    asks: tuple[Level, ...]
+    received_at: float
+    venue_time_ms: int = 0
+
+
+class BookLost(Message):
+    """The book of this venue may not be traded on until the next BookUpdated."""
+
+    venue: VenueId
+    symbol: str
+    reason: str
+    at: float
+
+
+# ---- account facts, by stream or by REST: the same types, told apart by ``source`` --------------------------------------------
+
+
+class OrderReported(Message):
+    """What a venue says of one order.
+
+    ``filled_quantity`` is cumulative base quantity. ``client_order_id`` is None for an order that is not of our id space.
+    ``price``/``quantity`` are None where the venue's frame does not carry them.
+    """
+
+    venue: VenueId
+    symbol: str
+    client_order_id: ClientOrderId | None
+    venue_order_id: VenueOrderId | None
+    state: OrderState
+    filled_quantity: Decimal
+    source: Source
+    received_at: float
+    side: Side | None = None
+    price: Decimal | None = None
+    quantity: Decimal | None = None
+    reason: str = ""
+    is_historical: bool = False
+
+
+class FillReported(Message):
+    """One execution of an order of this account. ``fee`` is signed: positive paid, negative rebate, in ``fee_currency``."""
+
+    venue: VenueId
+    symbol: str
+    trade_id: TradeId
+    client_order_id: ClientOrderId | None
+    venue_order_id: VenueOrderId | None
+    side: Side
+    price: Decimal
+    quantity: Decimal
+    fee: Decimal
+    fee_currency: str
+    liquidity: Liquidity
+    venue_time_ms: int
+    source: Source
+    received_at: float
+
+
+class PositionReported(Message):
+    """The venue's own word on the signed net position (base); never traded on alone."""
+
+    venue: VenueId
+    symbol: str
+    quantity: Decimal
+    source: Source
+    received_at: float
+
+
+# ---- answers of the query lane -------------------------------------------------------------------------------------------------
+
+
+class OrderNotFound(Message):
+    """The venue does not show this order. Evidence only together with a bound that the venue enforces."""
+
+    venue: VenueId
+    client_order_id: ClientOrderId
+    asked_at: float
+    received_at: float
+
+
+class OpenOrdersFetched(Message):
+    """All resting orders of the symbol; absence from it is never a fill and never, alone, a cancel."""
+
+    venue: VenueId
+    symbol: str
+    orders: tuple[OrderReported, ...]
+    asked_at: float
+    received_at: float
+
+
+class FillsFetched(Message):
+    """All fills of the symbol with venue time >= ``since_ms`` that the venue shows now (it may lag)."""
+
+    venue: VenueId
+    symbol: str
+    fills: tuple[FillReported, ...]
+    since_ms: int
+    asked_at: float
+    received_at: float
+    source: Source = Source.REST
+
+
+class QueryFailed(Message):
+    """A read got no usable answer: it says nothing about the account. ``query`` is the command's tag."""
+
+    venue: VenueId
+    query: str
+    reason: str
+    at: float
+    client_order_id: ClientOrderId | None = None
+
+
+# ---- what the gateway saw ------------------------------------------------------------------------------------------------------
+
+
+class OrderSubmitted(Message):
+    """The intent is durable and the bytes are about to leave. Emitted before the send."""
+
+    order: PlaceOrder
+    at: float
+
+
+class OrderAccepted(Message):
+    venue: VenueId
+    client_order_id: ClientOrderId
+    venue_order_id: VenueOrderId | None
+    at: float
+
+
+class OrderRejected(Message):
+    """The venue refused the order for certain. ``permanent``: sending the same again cannot help (symbol, permission, margin)."""
+
+    venue: VenueId
+    client_order_id: ClientOrderId
+    reason: str
+    code: str
+    permanent: bool
+    at: float
+
+
+class OrderDenied(Message):
+    """Refused by ourselves before anything left: risk gate, journal, stale command."""
+
+    venue: VenueId
+    client_order_id: ClientOrderId
+    role: Role
+    reason: str
+    at: float
+
+
+class SubmitNotSent(Message):
+    """The request provably never reached the venue."""
+
+    venue: VenueId
+    client_order_id: ClientOrderId
+    reason: str
+    at: float
+
+
+class SubmitUnknown(Message):
+    """The request may or may not have reached the venue."""
+
+    venue: VenueId
+    client_order_id: ClientOrderId
+    reason: str
+    at: float
+
+
+class CancelAcknowledged(Message):
+    """The venue received the cancel; the outcome is a later OrderReported."""
+
+    venue: VenueId
+    client_order_id: ClientOrderId
+    at: float
+
+
+class CancelFailed(Message):
+    """The cancel was refused, not sent, or its answer was lost. Proof of nothing about the order."""
+
+    venue: VenueId
+    client_order_id: ClientOrderId
+    reason: str
+    kind: Literal["refused", "not_sent", "unknown"]
+    at: float
+
+
+class RateLimited(Message):
+    """The venue answered 429 or the like; ``retry_after_s`` is None where it named no time."""
+
+    venue: VenueId
+    reason: str
+    retry_after_s: float | None
+    at: float
+
+
+# ---- feeds ---------------------------------------------------------------------------------------------------------------------
+
+
+class FeedChanged(Message):
+    """A feed entered another state. ``reconnects`` and ``gaps`` count since the feed's start."""
+
+    venue: VenueId
+    channel: Channel
+    state: FeedState
+    source: Source
+    reason: str
+    at: float
+    reconnects: int = 0
+    gaps: int = 0
+
+
+class FrameRejected(Message):
+    """A frame that no rule accepts; it changed nothing. ``head`` is its first 200 characters, secrets removed."""
+
+    venue: VenueId
+    channel: Channel
+    reason: str
+    head: str
+    at: float
+
+
+# ---- what the order tracker concludes ------------------------------------------------------------------------------------------
+
+
+class OrderSnapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """One of our orders as the tracker knows it.
+
+    ``filled_quantity`` is the highest cumulative quantity any source told; ``recorded_quantity`` the sum of the fills seen.
+    ``is_closed``: no further fill is expected (a late one is still counted).
+    """
+
+    client_order_id: ClientOrderId
+    venue: VenueId
+    symbol: str
+    side: Side
+    role: Role
+    price: Decimal
+    quantity: Decimal
+    state: OrderState
+    filled_quantity: Decimal
+    recorded_quantity: Decimal
+    cycle_id: int
+    reason: str = ""
+    venue_order_id: VenueOrderId | None = None
+    permanent: bool = False
+
+    @property
+    def is_closed(self) -> bool:
+        return self.state in _CLOSED
+
+    @property
+    def pending_quantity(self) -> Decimal:
+        """Base quantity that may still turn into recorded fills: all leaves while open, the told-but-unseen part when closed."""
+        ceiling = self.filled_quantity if self.is_closed else max(self.quantity, self.filled_quantity)
+        return max(ceiling - self.recorded_quantity, Decimal(0))
+
+
+_CLOSED = frozenset({OrderState.DENIED, OrderState.FILLED, OrderState.CANCELED, OrderState.REJECTED, OrderState.EXPIRED})
+
+
+class OrderChanged(Message):
+    order: OrderSnapshot
+    at: float
+
+
+class FillRecorded(Message):
+    """A fill seen for the first time, with the order it belongs to (None: not an order of ours)."""
+
+    fill: FillReported
+    order: OrderSnapshot | None
+    at: float
+
+
+class ForeignActivity(Message):
+    """Somebody else trades this account and symbol: the delta bound does not hold any more."""
+
+    venue: VenueId
+    detail: str
+    at: float
+
+
+class PositionMismatch(Message):
+    """The venue's position differs from the sum of our fills by at least a lot for longer than the tolerance."""
+
+    venue: VenueId
+    reported: Decimal
+    expected: Decimal
+    at: float
+
+
+# ---- strategy ------------------------------------------------------------------------------------------------------------------
+
+
+class QuoteSkipped(Message):
+    """An attempt was not opened (filter or pause); emitted when the reason changes, not at every evaluation."""
+
+    cycle_id: int
+    phase: Literal["BUILD", "UNWIND"]
+    reason: str
+    at: float
+
+
+class AttemptStarted(Message):
+    """A maker order chain opened. ``target`` base quantity."""
+
+    cycle_id: int
+    phase: Literal["BUILD", "UNWIND"]
+    side: Side
+    target: Decimal
+    basis_bps: Decimal
+    at: float
+
+
+class AttemptFinished(Message):
+    cycle_id: int
+    phase: Literal["BUILD", "UNWIND"]
+    intended: Decimal
+    filled: Decimal
+    requotes: int
+    cancels: int
+    reason: str
+    at: float
+
+
+class CycleFinished(Message):
+    """Back to flat (``done``), or nothing was built (``no_fill``)."""
+
+    cycle_id: int
+    started_at: float
+    result: Literal["done", "no_fill"]
+    intended: Decimal
+    filled: Decimal
+    requotes: int
+    cancels: int
+    skips: int
+    at: float
+
+
+class RunFinished(Message):
+    """The configured number of cycles is complete and the strategy is flat."""
+
+    cycles: int
+    at: float
+
+
+class HedgeStalled(Message):
+    """The ladder of the hedge is exhausted; the planner unwinds ``quantity`` on the maker venue and the quoter must stay away."""
+
+    quantity: Decimal
+    reason: str
+    at: float
+
+
+class TradingStateChanged(Message):
+    state: TradingState
+    reason: str
+    at: float
+
+
+class Alert(Message):
+    """Something a person should know. ``key`` debounces: one alert a key a minute."""
+
+    level: Literal["info", "warning", "critical"]
+    key: str
+    text: str
+    at: float
+
+
+# ---- commands ------------------------------------------------------------------------------------------------------------------
+
+
+class PlaceOrder(Message):
+    """Place one order. ``price`` is always a limit, also for IOC. ``lifetime_s``: the venue's own expiry of a resting order.
+
+    ``not_after``: monotonic time past which the order is no longer wanted and must be denied instead of sent late.
+    ``reference_price`` is the price the decision was taken on; the gate's collar measures against it.
+    """
+
+    client_order_id: ClientOrderId
+    venue: VenueId
+    symbol: str
+    side: Side
+    quantity: Decimal
+    price: Decimal
+    time_in_force: TimeInForce
+    role: Role
+    cycle_id: int
+    reference_price: Decimal
+    post_only: bool = False
+    reduce_only: bool = False
+    lifetime_s: float = 0.0
+    not_after: float = 0.0
+    attempt: int = 0
+    priority: Priority = Priority.P0
+
+
+class CancelOrder(Message):
+    """Cancel one order by client id. ``ttl_ms``: keep the cancel armed against a create that arrives later (GRVT)."""
+
+    venue: VenueId
+    symbol: str
+    client_order_id: ClientOrderId
+    reason: str
+    venue_order_id: VenueOrderId | None = None
+    ttl_ms: int | None = None
+
+
+class CancelAll(Message):
+    venue: VenueId
+    symbol: str
+
+
+class QueryOrder(Message):
+    """Ask for one order by id. ``submitted_ms``: wall time of the submit, where the answer needs a fill scan from then on."""
+
+    venue: VenueId
+    symbol: str
+    client_order_id: ClientOrderId
+    venue_order_id: VenueOrderId | None = None
+
+
+class FetchOpenOrders(Message):
+    venue: VenueId
+    symbol: str
+
+
+class FetchFills(Message):
+    """``lookback_s``: how far back, in seconds before now."""
+
+    venue: VenueId
+    symbol: str
+    lookback_s: float
+    priority: Priority = Priority.P3
+
+
+class FetchPosition(Message):
+    venue: VenueId
+    symbol: str
+
+
+class RenewDeadMan(Message):
+    """Arm or refresh the venue's dead-man switch; ``countdown_s`` 0 disarms it."""
+
+    venue: VenueId
+    countdown_s: float
+
+
+class Resync(Message):
+    """Ask a feed to drop its connection and build its state anew."""
+
+    venue: VenueId
+    channel: Channel
+    reason: str
+
+
+class SetPolling(Message):
+    """Turn the REST fallback of one venue on or off."""
+
+    venue: VenueId
+    channel: Channel
+    is_on: bool
+
+
+class LeaseClientIds(Message):
+    """A core asks for more client order ids before it runs out."""
+
+    owner: str
+
+
+class ClientIdsLeased(Message):
+    """``start`` inclusive, ``end`` exclusive; durable in the journal before this message exists."""
+
+    owner: str
+    start: int
+    end: int
+
+
+class Tick(Message):
+    """Time passed; cores act only on what is due."""
+
+
+class Stop(Message):
+    """Drain: no new quotes, cancel, hedge what filled."""
+
+    reason: str
+
+
+AccountEvent = OrderReported | FillReported | PositionReported
+QueryAnswer = OrderReported | OrderNotFound | OpenOrdersFetched | FillsFetched | PositionReported | QueryFailed | RateLimited
+SubmitOutcome = OrderAccepted | OrderRejected | SubmitNotSent | SubmitUnknown
+CancelOutcome = CancelAcknowledged | CancelFailed
+Query = QueryOrder | FetchOpenOrders | FetchFills | FetchPosition
+TradeCommand = PlaceOrder | CancelOrder | CancelAll | RenewDeadMan
