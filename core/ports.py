@@ -94,7 +94,7 @@ class QueryLane(Protocol):
 
 
 class Stream(Protocol):
-    """One WebSocket, owned by the one thread that calls ``poll``: it connects, logs in, subscribes, checks and reconnects by itself
+    """One WebSocket, owned by the one thread that calls ``poll``: it connects, logs in, subscribes, checks and reconnects
     within ``poll``; waiting never takes longer than ``timeout_s``."""
 
     channel: Channel
