@@ -1,7 +1,7 @@
 """The configuration file as typed values, and what is wrong with it in one line.
 
-The text is TOML; reading the file is the caller's business. Unknown keys, wrong types and missing keys are ``ConfigError`` with the file,
-the key and what is accepted. Times are seconds, quantities and prices decimal strings.
+The text is TOML; reading the file is the caller's business. Unknown keys, wrong types and missing keys are ``ConfigError`` with the
+file, the key and what is accepted. Times are seconds, quantities and prices decimal strings.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     pass
 
 
-class RunConfig(_Section):
+class RunConfig(_Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     state_dir: str
     iterations: int = 0
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
 
-class BracketConfig(_Section):
+class BracketConfig(_Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     venue: str
     side: Literal["BUY", "SELL"]
     take_profit_pct: Decimal
@@ -37,7 +37,7 @@ class BracketConfig(_Section):
     on_manual_cancel: Literal["cancel_sibling", "keep_stop", "close"] = "cancel_sibling"
 
 
-class StrategyConfig(_Section):
+class StrategyConfig(_Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Quantities base, ``max_daily_loss`` quote currency, thresholds in bps of one leg's notional (STRATEGY: net edge)."""
 
     kind: Literal["hedge", "bracket"]
@@ -58,7 +58,7 @@ class StrategyConfig(_Section):
     bracket: BracketConfig | None = None
 
 
-class VenueConfig(_Section):
+class VenueConfig(_Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``endpoints`` and ``limits`` (requests per second by class) override the adapter's defaults, which say what they accept."""
 
     environment: Literal["prod", "testnet"] = "prod"
@@ -66,19 +66,19 @@ class VenueConfig(_Section):
     limits: dict[str, float] = msgspec.field(default_factory=dict)
 
 
-class LimitsConfig(_Section):
+class LimitsConfig(_Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     shared: str = ""
 
 
-class AlertsConfig(_Section):
+class AlertsConfig(_Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     urls: tuple[str, ...] = ()
 
 
-class MetricsConfig(_Section):
+class MetricsConfig(_Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     listen: str = ""
 
 
-class Config(_Section):
+class Config(_Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     run: RunConfig
     strategy: StrategyConfig
     venues: dict[str, VenueConfig] = msgspec.field(default_factory=dict)
@@ -177,6 +177,11 @@ def _hedge_problems(strategy: StrategyConfig) -> list[str]:
     ladder = strategy.hedge_slippage_bps
     if not ladder or any(not (step.is_finite() and 0 < step <= 500) for step in ladder) or list(ladder) != sorted(ladder):
         found.append("strategy.hedge_slippage_bps: accepted: rising decimal strings above 0, at most 500")
+    return found + _threshold_problems(strategy)
+
+
+def _threshold_problems(strategy: StrategyConfig) -> list[str]:
+    found = []
     for key in ("min_build_bps", "min_unwind_bps"):
         if not getattr(strategy, key).is_finite():
             found.append(f"strategy.{key}: accepted: a finite decimal string")

@@ -12,6 +12,25 @@ from typing import Literal
 
 import msgspec
 
+from core.commands import (
+    CancelAll,
+    CancelOrder,
+    ClientIdsLeased,
+    FetchBook,
+    FetchFills,
+    FetchOpenOrders,
+    FetchPosition,
+    LeaseClientIds,
+    LedgerRequested,
+    Message,
+    PlaceOrder,
+    QueryOrder,
+    RenewDeadMan,
+    Resync,
+    SetPolling,
+    Stop,
+    Tick,
+)
 from core.types import (
     Channel,
     ClientOrderId,
@@ -19,26 +38,81 @@ from core.types import (
     Level,
     Liquidity,
     OrderState,
-    Priority,
     Role,
     Side,
     Source,
-    TimeInForce,
     TradeId,
     TradingState,
     VenueId,
     VenueOrderId,
 )
 
-
-class Message(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Base of all messages; the tag is the class name."""
-
+__all__ = [
+    "AccountEvent",
+    "Alert",
+    "AttemptFinished",
+    "AttemptStarted",
+    "BookLost",
+    "BookUpdated",
+    "CancelAcknowledged",
+    "CancelAll",
+    "CancelFailed",
+    "CancelOrder",
+    "CancelOutcome",
+    "ClientIdsLeased",
+    "CycleFinished",
+    "FeedChanged",
+    "FetchBook",
+    "FetchFills",
+    "FetchOpenOrders",
+    "FetchPosition",
+    "FillRecorded",
+    "FillReported",
+    "FillsFetched",
+    "ForeignActivity",
+    "FrameRejected",
+    "HedgeStalled",
+    "LeaseClientIds",
+    "LedgerRequested",
+    "LedgerSnapshot",
+    "Message",
+    "OpenOrdersFetched",
+    "OrderAccepted",
+    "OrderChanged",
+    "OrderDenied",
+    "OrderNotFound",
+    "OrderRejected",
+    "OrderReported",
+    "OrderSnapshot",
+    "OrderSubmitted",
+    "PairClosed",
+    "PlaceOrder",
+    "PositionMismatch",
+    "PositionReported",
+    "Query",
+    "QueryAnswer",
+    "QueryFailed",
+    "QueryOrder",
+    "QuoteSkipped",
+    "RateLimited",
+    "RenewDeadMan",
+    "Resync",
+    "RunFinished",
+    "SetPolling",
+    "Stop",
+    "SubmitNotSent",
+    "SubmitOutcome",
+    "SubmitUnknown",
+    "Tick",
+    "TradeCommand",
+    "TradingStateChanged",
+    "VenueReconciled",
+]
 
 # ---- market data -------------------------------------------------------------------------------------------------------------
 
 
-class BookUpdated(Message):
+class BookUpdated(Message, frozen=True, kw_only=True):
     """A trusted book: best levels first on both sides, at most 20 a side; an empty side is possible."""
 
     venue: VenueId
@@ -49,7 +123,7 @@ class BookUpdated(Message):
     venue_time_ms: int = 0
 
 
-class BookLost(Message):
+class BookLost(Message, frozen=True, kw_only=True):
     """The book of this venue may not be traded on until the next BookUpdated."""
 
     venue: VenueId
@@ -61,7 +135,7 @@ class BookLost(Message):
 # ---- account facts, by stream or by REST: the same types, told apart by ``source`` --------------------------------------------
 
 
-class OrderReported(Message):
+class OrderReported(Message, frozen=True, kw_only=True):
     """What a venue says of one order.
 
     ``filled_quantity`` is cumulative base quantity. ``client_order_id`` is None for an order that is not of our id space.
@@ -83,7 +157,7 @@ class OrderReported(Message):
     is_historical: bool = False
 
 
-class FillReported(Message):
+class FillReported(Message, frozen=True, kw_only=True):
     """One execution of an order of this account. ``fee`` is signed: positive paid, negative rebate, in ``fee_currency``."""
 
     venue: VenueId
@@ -102,7 +176,7 @@ class FillReported(Message):
     received_at: float
 
 
-class PositionReported(Message):
+class PositionReported(Message, frozen=True, kw_only=True):
     """The venue's own word on the signed net position (base); never traded on alone."""
 
     venue: VenueId
@@ -115,7 +189,7 @@ class PositionReported(Message):
 # ---- answers of the query lane -------------------------------------------------------------------------------------------------
 
 
-class OrderNotFound(Message):
+class OrderNotFound(Message, frozen=True, kw_only=True):
     """The venue does not show this order. Evidence only together with a bound that the venue enforces."""
 
     venue: VenueId
@@ -124,7 +198,7 @@ class OrderNotFound(Message):
     received_at: float
 
 
-class OpenOrdersFetched(Message):
+class OpenOrdersFetched(Message, frozen=True, kw_only=True):
     """All resting orders of the symbol; absence from it is never a fill and never, alone, a cancel."""
 
     venue: VenueId
@@ -134,7 +208,7 @@ class OpenOrdersFetched(Message):
     received_at: float
 
 
-class FillsFetched(Message):
+class FillsFetched(Message, frozen=True, kw_only=True):
     """All fills of the symbol with venue time >= ``since_ms`` that the venue shows now (it may lag)."""
 
     venue: VenueId
@@ -146,7 +220,7 @@ class FillsFetched(Message):
     source: Source = Source.REST
 
 
-class QueryFailed(Message):
+class QueryFailed(Message, frozen=True, kw_only=True):
     """A read got no usable answer: it says nothing about the account. ``query`` is the command's tag."""
 
     venue: VenueId
@@ -159,21 +233,21 @@ class QueryFailed(Message):
 # ---- what the gateway saw ------------------------------------------------------------------------------------------------------
 
 
-class OrderSubmitted(Message):
+class OrderSubmitted(Message, frozen=True, kw_only=True):
     """The intent is durable and the bytes are about to leave. Emitted before the send."""
 
     order: PlaceOrder
     at: float
 
 
-class OrderAccepted(Message):
+class OrderAccepted(Message, frozen=True, kw_only=True):
     venue: VenueId
     client_order_id: ClientOrderId
     venue_order_id: VenueOrderId | None
     at: float
 
 
-class OrderRejected(Message):
+class OrderRejected(Message, frozen=True, kw_only=True):
     """The venue refused the order for certain. ``permanent``: sending the same again cannot help (symbol, permission, margin)."""
 
     venue: VenueId
@@ -184,7 +258,7 @@ class OrderRejected(Message):
     at: float
 
 
-class OrderDenied(Message):
+class OrderDenied(Message, frozen=True, kw_only=True):
     """Refused by ourselves before anything left: risk gate, journal, stale command."""
 
     venue: VenueId
@@ -194,7 +268,7 @@ class OrderDenied(Message):
     at: float
 
 
-class SubmitNotSent(Message):
+class SubmitNotSent(Message, frozen=True, kw_only=True):
     """The request provably never reached the venue."""
 
     venue: VenueId
@@ -203,7 +277,7 @@ class SubmitNotSent(Message):
     at: float
 
 
-class SubmitUnknown(Message):
+class SubmitUnknown(Message, frozen=True, kw_only=True):
     """The request may or may not have reached the venue."""
 
     venue: VenueId
@@ -212,7 +286,7 @@ class SubmitUnknown(Message):
     at: float
 
 
-class CancelAcknowledged(Message):
+class CancelAcknowledged(Message, frozen=True, kw_only=True):
     """The venue received the cancel; the outcome is a later OrderReported."""
 
     venue: VenueId
@@ -220,7 +294,7 @@ class CancelAcknowledged(Message):
     at: float
 
 
-class CancelFailed(Message):
+class CancelFailed(Message, frozen=True, kw_only=True):
     """The cancel was refused, not sent, or its answer was lost. Proof of nothing about the order."""
 
     venue: VenueId
@@ -230,7 +304,7 @@ class CancelFailed(Message):
     at: float
 
 
-class RateLimited(Message):
+class RateLimited(Message, frozen=True, kw_only=True):
     """The venue answered 429 or the like; ``retry_after_s`` is None where it named no time."""
 
     venue: VenueId
@@ -242,7 +316,7 @@ class RateLimited(Message):
 # ---- feeds ---------------------------------------------------------------------------------------------------------------------
 
 
-class FeedChanged(Message):
+class FeedChanged(Message, frozen=True, kw_only=True):
     """A feed entered another state. ``reconnects`` and ``gaps`` count since the feed's start."""
 
     venue: VenueId
@@ -255,7 +329,7 @@ class FeedChanged(Message):
     gaps: int = 0
 
 
-class FrameRejected(Message):
+class FrameRejected(Message, frozen=True, kw_only=True):
     """A frame that no rule accepts; it changed nothing. ``head`` is its first 200 characters, secrets removed."""
 
     venue: VenueId
@@ -304,12 +378,12 @@ class OrderSnapshot(msgspec.Struct, frozen=True, kw_only=True):
 _CLOSED = frozenset({OrderState.DENIED, OrderState.FILLED, OrderState.CANCELED, OrderState.REJECTED, OrderState.EXPIRED})
 
 
-class OrderChanged(Message):
+class OrderChanged(Message, frozen=True, kw_only=True):
     order: OrderSnapshot
     at: float
 
 
-class FillRecorded(Message):
+class FillRecorded(Message, frozen=True, kw_only=True):
     """A fill seen for the first time, with the order it belongs to (None: not an order of ours)."""
 
     fill: FillReported
@@ -317,7 +391,16 @@ class FillRecorded(Message):
     at: float
 
 
-class ForeignActivity(Message):
+class LedgerSnapshot(Message, frozen=True, kw_only=True):
+    """Everything an exposure ledger needs; events told before it are contained in it. ``positions``: (venue, signed base)."""
+
+    owner: str
+    positions: tuple[tuple[VenueId, Decimal], ...]
+    orders: tuple[OrderSnapshot, ...]
+    at: float
+
+
+class ForeignActivity(Message, frozen=True, kw_only=True):
     """Somebody else trades this account and symbol: the delta bound does not hold any more."""
 
     venue: VenueId
@@ -325,7 +408,7 @@ class ForeignActivity(Message):
     at: float
 
 
-class PositionMismatch(Message):
+class PositionMismatch(Message, frozen=True, kw_only=True):
     """The venue's position differs from the sum of our fills by at least a lot for longer than the tolerance."""
 
     venue: VenueId
@@ -334,10 +417,17 @@ class PositionMismatch(Message):
     at: float
 
 
+class VenueReconciled(Message, frozen=True, kw_only=True):
+    """After the account feed went live, fills, open orders and position were read and agree with what we hold."""
+
+    venue: VenueId
+    at: float
+
+
 # ---- strategy ------------------------------------------------------------------------------------------------------------------
 
 
-class QuoteSkipped(Message):
+class QuoteSkipped(Message, frozen=True, kw_only=True):
     """An attempt was not opened (filter or pause); emitted when the reason changes, not at every evaluation."""
 
     cycle_id: int
@@ -346,7 +436,7 @@ class QuoteSkipped(Message):
     at: float
 
 
-class AttemptStarted(Message):
+class AttemptStarted(Message, frozen=True, kw_only=True):
     """A maker order chain opened. ``target`` base quantity."""
 
     cycle_id: int
@@ -357,7 +447,7 @@ class AttemptStarted(Message):
     at: float
 
 
-class AttemptFinished(Message):
+class AttemptFinished(Message, frozen=True, kw_only=True):
     cycle_id: int
     phase: Literal["BUILD", "UNWIND"]
     intended: Decimal
@@ -368,7 +458,7 @@ class AttemptFinished(Message):
     at: float
 
 
-class CycleFinished(Message):
+class CycleFinished(Message, frozen=True, kw_only=True):
     """Back to flat (``done``), or nothing was built (``no_fill``)."""
 
     cycle_id: int
@@ -382,28 +472,40 @@ class CycleFinished(Message):
     at: float
 
 
-class RunFinished(Message):
+class RunFinished(Message, frozen=True, kw_only=True):
     """The configured number of cycles is complete and the strategy is flat."""
 
     cycles: int
     at: float
 
 
-class HedgeStalled(Message):
-    """The ladder of the hedge is exhausted; the planner unwinds ``quantity`` on the maker venue and the quoter must stay away."""
+class HedgeStalled(Message, frozen=True, kw_only=True):
+    """The ladder of the hedge is exhausted; the planner unwinds ``quantity`` on the maker venue and the quoter must stay away.
+
+    ``is_permanent``: the hedge venue refuses for good, so trading halts.
+    """
 
     quantity: Decimal
+    is_permanent: bool
     reason: str
     at: float
 
 
-class TradingStateChanged(Message):
+class PairClosed(Message, frozen=True, kw_only=True):
+    """A maker fill is covered; ``net`` result in quote currency after fees, negative = lost."""
+
+    cycle_id: int
+    net: Decimal
+    at: float
+
+
+class TradingStateChanged(Message, frozen=True, kw_only=True):
     state: TradingState
     reason: str
     at: float
 
 
-class Alert(Message):
+class Alert(Message, frozen=True, kw_only=True):
     """Something a person should know. ``key`` debounces: one alert a key a minute."""
 
     level: Literal["info", "warning", "critical"]
@@ -412,128 +514,9 @@ class Alert(Message):
     at: float
 
 
-# ---- commands ------------------------------------------------------------------------------------------------------------------
-
-
-class PlaceOrder(Message):
-    """Place one order. ``price`` is always a limit, also for IOC. ``lifetime_s``: the venue's own expiry of a resting order.
-
-    ``not_after``: monotonic time past which the order is no longer wanted and must be denied instead of sent late.
-    ``reference_price`` is the price the decision was taken on; the gate's collar measures against it.
-    """
-
-    client_order_id: ClientOrderId
-    venue: VenueId
-    symbol: str
-    side: Side
-    quantity: Decimal
-    price: Decimal
-    time_in_force: TimeInForce
-    role: Role
-    cycle_id: int
-    reference_price: Decimal
-    post_only: bool = False
-    reduce_only: bool = False
-    lifetime_s: float = 0.0
-    not_after: float = 0.0
-    attempt: int = 0
-    priority: Priority = Priority.P0
-
-
-class CancelOrder(Message):
-    """Cancel one order by client id. ``ttl_ms``: keep the cancel armed against a create that arrives later (GRVT)."""
-
-    venue: VenueId
-    symbol: str
-    client_order_id: ClientOrderId
-    reason: str
-    venue_order_id: VenueOrderId | None = None
-    ttl_ms: int | None = None
-
-
-class CancelAll(Message):
-    venue: VenueId
-    symbol: str
-
-
-class QueryOrder(Message):
-    """Ask for one order by id. ``submitted_ms``: wall time of the submit, where the answer needs a fill scan from then on."""
-
-    venue: VenueId
-    symbol: str
-    client_order_id: ClientOrderId
-    venue_order_id: VenueOrderId | None = None
-
-
-class FetchOpenOrders(Message):
-    venue: VenueId
-    symbol: str
-
-
-class FetchFills(Message):
-    """``lookback_s``: how far back, in seconds before now."""
-
-    venue: VenueId
-    symbol: str
-    lookback_s: float
-    priority: Priority = Priority.P3
-
-
-class FetchPosition(Message):
-    venue: VenueId
-    symbol: str
-
-
-class RenewDeadMan(Message):
-    """Arm or refresh the venue's dead-man switch; ``countdown_s`` 0 disarms it."""
-
-    venue: VenueId
-    countdown_s: float
-
-
-class Resync(Message):
-    """Ask a feed to drop its connection and build its state anew."""
-
-    venue: VenueId
-    channel: Channel
-    reason: str
-
-
-class SetPolling(Message):
-    """Turn the REST fallback of one venue on or off."""
-
-    venue: VenueId
-    channel: Channel
-    is_on: bool
-
-
-class LeaseClientIds(Message):
-    """A core asks for more client order ids before it runs out."""
-
-    owner: str
-
-
-class ClientIdsLeased(Message):
-    """``start`` inclusive, ``end`` exclusive; durable in the journal before this message exists."""
-
-    owner: str
-    start: int
-    end: int
-
-
-class Tick(Message):
-    """Time passed; cores act only on what is due."""
-
-
-class Stop(Message):
-    """Drain: no new quotes, cancel, hedge what filled."""
-
-    reason: str
-
-
 AccountEvent = OrderReported | FillReported | PositionReported
 QueryAnswer = OrderReported | OrderNotFound | OpenOrdersFetched | FillsFetched | PositionReported | QueryFailed | RateLimited
 SubmitOutcome = OrderAccepted | OrderRejected | SubmitNotSent | SubmitUnknown
 CancelOutcome = CancelAcknowledged | CancelFailed
-Query = QueryOrder | FetchOpenOrders | FetchFills | FetchPosition
+Query = QueryOrder | FetchOpenOrders | FetchFills | FetchPosition | FetchBook
 TradeCommand = PlaceOrder | CancelOrder | CancelAll | RenewDeadMan

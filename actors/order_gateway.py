@@ -1,0 +1,142 @@
+"""The only door to one venue's market: risk gate, durable intent, the tracker told, send, classify. In that order, always.
+
+It is never restarted in place: a gateway that crashed or hangs may have sent, and only a new process reconciles that (RELIABILITY.md §3.1).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+
+from actors.base import Actor, Identity
+from core.client_ids import LEASE_SIZE
+from core.messages import (
+    Alert,
+    CancelAll,
+    CancelFailed,
+    CancelOrder,
+    ClientIdsLeased,
+    LeaseClientIds,
+    LedgerRequested,
+    Message,
+    OrderDenied,
+    OrderRejected,
+    OrderSubmitted,
+    PlaceOrder,
+    RenewDeadMan,
+)
+from core.ports import Journal, JournalFailed, TradeLane
+from core.risk_gate import RiskGate
+from core.types import VenueId
+
+
+class DryLane:
+    """Stands in for a trade lane under ``--dry-run``: every order is decided, logged and refused here; nothing leaves."""
+
+    def __init__(self, lane: TradeLane) -> None:
+        self.capabilities = lane.capabilities
+
+    def place(self, order: PlaceOrder) -> tuple[Message, ...]:
+        now = time.monotonic()
+        refusal = OrderRejected(
+            venue=order.venue, client_order_id=order.client_order_id, reason="dry run", code="DRY_RUN", permanent=False, at=now
+        )
+        return (refusal,)
+
+    def cancel(self, command: CancelOrder) -> tuple[Message, ...]:
+        failure = CancelFailed(
+            venue=command.venue, client_order_id=command.client_order_id, reason="dry run", kind="refused", at=time.monotonic()
+        )
+        return (failure,)
+
+    def cancel_all(self, command: CancelAll) -> tuple[Message, ...]:
+        return ()
+
+    def renew_dead_man(self, command: RenewDeadMan) -> tuple[Message, ...]:
+        return ()
+
+    def close(self) -> None:
+        return None
+
+
+class OrderGateway(Actor):
+    """One venue's trade lane. ``epoch`` of the process goes into every intent."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        venue: VenueId,
+        lane: TradeLane,
+        gate: RiskGate,
+        journal: Journal,
+        route: Callable[[Message], None],
+        *,
+        epoch: int,
+    ) -> None:
+        super().__init__(identity)
+        self._venue = venue
+        self._lane = lane
+        self._gate = gate
+        self._journal = journal
+        self._route = route
+        self._epoch = epoch
+        self._sent = 0
+
+    def handle(self, message: Message) -> None:
+        match message:
+            case PlaceOrder():
+                self._place(message)
+            case CancelOrder():
+                self._carry(self._lane.cancel(message))
+            case CancelAll():
+                self._carry(self._lane.cancel_all(message))
+            case RenewDeadMan():
+                self._carry(self._lane.renew_dead_man(message))
+            case LeaseClientIds():
+                self._lease(message)
+            case LedgerRequested():
+                self._gate.handle(message)
+                self._route(LedgerRequested(owner=message.owner, epoch=message.epoch, via=self._venue))
+            case _:
+                self._gate.handle(message)
+
+    def stopped(self) -> None:
+        self._lane.close()
+
+    def _place(self, order: PlaceOrder) -> None:
+        now = time.monotonic()
+        denial = self._gate.check(order, now)
+        if denial is not None:
+            self._deny(order, denial.reason)
+            if self._gate.must_halt:
+                self._route(Alert(level="critical", key="fat-finger", text=f"{self._venue}: {denial.reason}", at=now))
+            return
+        try:
+            self._journal.record_intent(order, self._epoch)
+        except JournalFailed as error:
+            self._gate.handle(self._deny(order, f"no durable intent: {error}"))
+            self._route(Alert(level="critical", key="journal", text=f"the journal cannot be written: {error}", at=now))
+            return
+        self._route(OrderSubmitted(order=order, at=now))
+        if self.is_revoked:
+            return
+        self._sent += 1
+        self._carry(self._lane.place(order))
+
+    def _deny(self, order: PlaceOrder, reason: str) -> OrderDenied:
+        now = time.monotonic()
+        denied = OrderDenied(venue=order.venue, client_order_id=order.client_order_id, role=order.role, reason=reason, at=now)
+        self._route(denied)
+        return denied
+
+    def _lease(self, message: LeaseClientIds) -> None:
+        start, end = self._journal.lease_client_ids(LEASE_SIZE)
+        self._route(ClientIdsLeased(owner=message.owner, start=start, end=end))
+
+    def _carry(self, events: tuple[Message, ...]) -> None:
+        for event in events:
+            self._route(event)
+
+    def health(self) -> Mapping[str, object]:
+        ledger = self._gate.ledger
+        return {"sent": self._sent, "denials": self._gate.denials, "net": ledger.net, "uncovered": ledger.uncovered}

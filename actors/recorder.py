@@ -1,0 +1,176 @@
+"""Keeps the books of the run: journal notes, CSV rows, pairs and totals, the person's view, the log. Nothing trades on what it does.
+
+If it dies, trading goes on; what it missed is in the venue's own records and, for fills and orders, in the journal (the tracker notes those).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Protocol
+
+from actors.base import Actor, Identity
+from core.exposure import ExposureLedger
+from core.messages import (
+    Alert,
+    AttemptFinished,
+    AttemptStarted,
+    BookLost,
+    BookUpdated,
+    CycleFinished,
+    FeedChanged,
+    FillRecorded,
+    LedgerSnapshot,
+    Message,
+    OrderChanged,
+    OrderSubmitted,
+    PairClosed,
+    RateLimited,
+    Tick,
+    TradingStateChanged,
+)
+from core.pairing import PairLedger, PairRow
+from core.ports import Journal
+from core.totals import RunStatus, RunTotals
+from core.types import TradingState
+
+DisplayEvent = PairRow | CycleFinished | Alert | TradingStateChanged | FeedChanged
+SHOWN = (CycleFinished, Alert, TradingStateChanged, FeedChanged)
+FLUSH_S = 0.25
+STATUS_S = 0.5
+
+
+class Files(Protocol):
+    """The CSV files of the state directory; a line that cannot be written is counted, not raised."""
+
+    def fill(self, event: FillRecorded) -> None: ...
+
+    def pair(self, pair: PairRow) -> None: ...
+
+    def cycle(self, cycle: CycleFinished, *, hedged: Decimal, carried: Decimal, api_calls: int, n429: int) -> None: ...
+
+
+class View(Protocol):
+    """What a person at the terminal sees."""
+
+    def show(self, event: DisplayEvent) -> None: ...
+
+    def status(self, status: RunStatus) -> None: ...
+
+
+class Recorder(Actor):
+    """``calls`` counts the requests granted to all venues so far; ``log`` writes one structured line."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        journal: Journal,
+        files: Files,
+        view: View,
+        log: Callable[[Message], None],
+        pairs: PairLedger,
+        totals: RunTotals,
+        calls: Callable[[], int],
+        route: Callable[[Message], None],
+    ) -> None:
+        super().__init__(identity)
+        self._journal = journal
+        self._files = files
+        self._view = view
+        self._log = log
+        self._pairs = pairs
+        self._totals = totals
+        self._calls = calls
+        self._route = route
+        self._ledger = ExposureLedger(identity.name)
+        self._state = TradingState.STARTING
+        self._cycle_id = 0
+        self._calls_before = 0
+        self._n429 = 0
+        self._status_at = 0.0
+
+    def started(self) -> None:
+        self._arm()
+
+    def stopped(self) -> None:
+        self._journal.flush()
+
+    def handle(self, message: Message) -> None:
+        if isinstance(message, (BookUpdated, BookLost)):
+            self._pairs.handle(message)
+        elif isinstance(message, Tick):
+            self._tick()
+        else:
+            self._record(message)
+        self._arm()
+
+    def _arm(self) -> None:
+        if self.inbox.wake_at is None:
+            self.inbox.wake_at = time.monotonic() + FLUSH_S
+
+    def _tick(self) -> None:
+        self._journal.flush()
+        now = time.monotonic()
+        for message in self._ledger.ask(self.identity.epoch, now):
+            self._route(message)
+        if now - self._status_at >= STATUS_S:
+            self._status_at = now
+            self._view.status(self.run_status())
+
+    def _record(self, message: Message) -> None:
+        self._ledger.apply(message)
+        if not isinstance(message, LedgerSnapshot):
+            self._log(message)
+            if isinstance(message, SHOWN):
+                self._view.show(message)
+        match message:
+            case FillRecorded():
+                self._files.fill(message)
+                self._totals.handle(message)
+                self._pair(self._pairs.handle(message))
+            case OrderSubmitted():
+                self._pairs.handle(message)
+            case AttemptStarted():
+                self._cycle_id = message.cycle_id
+                self._journal.note(message)
+                self._pairs.handle(message)
+                self._totals.handle(message)
+            case AttemptFinished():
+                self._journal.note(message)
+                self._totals.handle(message)
+            case CycleFinished():
+                self._finish_cycle(message)
+            case TradingStateChanged():
+                self._state = message.state
+            case RateLimited():
+                self._n429 += 1
+            case OrderChanged() | _:
+                pass
+
+    def _pair(self, rows: tuple[PairRow, ...]) -> None:
+        for row in rows:
+            self._files.pair(row)
+            self._totals.handle(row)
+            self._view.show(row)
+            self._route(PairClosed(cycle_id=row.cycle_id, net=row.net_usd, at=row.at))
+
+    def _finish_cycle(self, cycle: CycleFinished) -> None:
+        self._journal.note(cycle)
+        self._totals.handle(cycle)
+        hedged, carried = self._totals.cycle_quantities(cycle.cycle_id)
+        calls = self._calls()
+        self._files.cycle(cycle, hedged=hedged, carried=carried, api_calls=calls - self._calls_before, n429=self._n429)
+        self._calls_before, self._n429 = calls, 0
+
+    def run_status(self) -> RunStatus:
+        return RunStatus(
+            state=self._state,
+            cycle_id=self._cycle_id,
+            positions=tuple(self._ledger.positions.items()),
+            net_delta=self._ledger.net,
+            summary=self._totals.summary(),
+        )
+
+    def health(self) -> Mapping[str, object]:
+        return {"status": self.run_status()}

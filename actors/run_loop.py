@@ -1,0 +1,295 @@
+"""The main thread of a run: watches the children, keeps the dead-man switch alive, answers signals, drains in order.
+
+It is the only place that asks an actor instead of telling it, and only for its health. It decides nothing about orders.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, NamedTuple, cast
+
+from actors.mailbox import Addresses
+from actors.supervision import ActorAnswer, Watch
+from core.health import FeedHealth, HealthDump, LimitHealth, OrderHealth
+from core.messages import (
+    CancelAll,
+    FetchOpenOrders,
+    Message,
+    RenewDeadMan,
+    RunFinished,
+    SetPolling,
+    Stop,
+    TradingStateChanged,
+    VenueReconciled,
+)
+from core.ports import StreamVitals
+from core.routing import CONTROL, TRACKER
+from core.supervision import ChildSynced
+from core.totals import RunStatus
+from core.types import Channel, TradingState, VenueId
+
+DEAD_MAN_S = 30.0
+DEAD_MAN_RENEW_S = 10.0
+DRAIN_LIMIT_S = 12.0
+CANCEL_ALL_AFTER_S = 2.0
+STOP_CHECK_S = 0.1
+HEALTH_S = 0.9
+
+EXIT_FLAT, EXIT_FAILED, EXIT_EXPOSED = 0, 1, 3
+
+
+class VenueSymbol(NamedTuple):
+    venue: VenueId
+    symbol: str
+    lot_size: Decimal
+    has_dead_man: bool
+
+
+class Residue(NamedTuple):
+    """What is left when a run ends: signed base per venue at or above a lot, and orders without a known end."""
+
+    positions: tuple[tuple[VenueId, Decimal], ...]
+    orders: tuple[OrderHealth, ...]
+
+    @property
+    def is_flat(self) -> bool:
+        return not self.positions and not self.orders
+
+
+class ControlInbox:
+    """Looks like an actor to the router; holds what the main thread must hear."""
+
+    def __init__(self, addresses: Addresses) -> None:
+        self.messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        addresses.register(CONTROL, cast(Any, self), 1)
+
+    def tell(self, message: Message) -> None:
+        self.messages.put(message)
+
+
+class RunLoop:
+    """``run`` returns the exit code; ``stop`` and ``request_health`` may be called from signal handlers."""
+
+    def __init__(
+        self,
+        watch: Watch,
+        inbox: ControlInbox,
+        route: Callable[[Message], None],
+        venues: Sequence[VenueSymbol],
+        write_health: Callable[[HealthDump], None],
+        metrics: Callable[[], dict[str, float]],
+    ) -> None:
+        self._watch = watch
+        self._inbox = inbox
+        self._route = route
+        self._venues = tuple(venues)
+        self._write_health = write_health
+        self._metrics = metrics
+        self._started_at = time.monotonic()
+        self._state = TradingState.STARTING
+        self._stop_reason: str | None = None
+        self._stop_requests = 0
+        self._failure: str | None = None
+        self._wants_health = False
+        self._renewed_at = float("-inf")
+        self.residue = Residue((), ())
+
+    # ---- from signal handlers and the watch's callbacks ----------------------------------------------------------------------
+
+    def stop(self, reason: str) -> None:
+        """Drain and leave; a second call leaves without waiting any longer."""
+        self._stop_requests += 1
+        self._stop_reason = self._stop_reason or reason
+
+    def request_health(self) -> None:
+        self._wants_health = True
+
+    def fail(self, reason: str) -> None:
+        """An internal part failed for good: exit code 1, a restart reconciles."""
+        self._failure = self._failure or reason
+
+    # ---- the loop ------------------------------------------------------------------------------------------------------------
+
+    def run(self) -> int:
+        while self._stop_reason is None and self._failure is None:
+            self._turn()
+        if self._failure is None:
+            self._drain()
+        self.residue = self._look_for_residue()
+        self._dump_health()
+        return self._exit_code()
+
+    def _turn(self) -> None:
+        """One round of at most 50 ms: children, control messages, dead-man switch, health."""
+        self._watch.wait()
+        now = time.monotonic()
+        self._watch.step(now)
+        self._take_messages(now)
+        if now - self._renewed_at >= DEAD_MAN_RENEW_S and self._state is not TradingState.HALTED:
+            self._renewed_at = now
+            self._set_dead_man(DEAD_MAN_S)
+        if self._wants_health:
+            self._wants_health = False
+            self._dump_health()
+
+    def _take_messages(self, now: float) -> None:
+        while True:
+            try:
+                message = self._inbox.messages.get_nowait()
+            except queue.Empty:
+                return
+            match message:
+                case TradingStateChanged():
+                    self._state = message.state
+                case RunFinished():
+                    self.stop("the configured number of cycles is complete")
+                case VenueReconciled():
+                    self._synced(message.venue, Channel.ACCOUNT, now)
+                case SetPolling() if not message.is_on and message.channel is Channel.MARKET:
+                    self._synced(message.venue, Channel.MARKET, now)
+                    self._synced(message.venue, Channel.MARKET, now)
+                case _:
+                    pass
+
+    def _synced(self, venue: VenueId, channel: Channel, now: float) -> None:
+        name = f"{channel.value}_feed.{venue}"
+        epoch = self._watch.epoch_of(name)
+        if epoch:
+            self._watch.tell(ChildSynced(name=name, epoch=epoch), now)
+
+    def _set_dead_man(self, countdown_s: float) -> None:
+        for each in self._venues:
+            if each.has_dead_man:
+                self._route(RenewDeadMan(venue=each.venue, countdown_s=countdown_s))
+
+    # ---- the ordered stop ----------------------------------------------------------------------------------------------------
+
+    def _drain(self) -> None:
+        """No new quotes, makers cancelled and confirmed, fills hedged, unknown outcomes resolved; at most 12 s."""
+        began = time.monotonic()
+        self._route(Stop(reason=self._stop_reason or ""))
+        asked_at = cancelled_at = 0.0
+        while self._stop_requests < 2 and self._failure is None:
+            self._turn()
+            now = time.monotonic()
+            if now - asked_at < STOP_CHECK_S:
+                continue
+            asked_at = now
+            residue = self._look_for_residue(is_net_enough=True)
+            if residue.is_flat or now - began > DRAIN_LIMIT_S:
+                break
+            if residue.orders and now - began > CANCEL_ALL_AFTER_S and now - cancelled_at > CANCEL_ALL_AFTER_S:
+                cancelled_at = now
+                self._cancel_all()
+        if self._look_for_residue().orders == ():
+            self._disarm()
+
+    def _cancel_all(self) -> None:
+        for each in self._venues:
+            self._route(CancelAll(venue=each.venue, symbol=each.symbol))
+            self._route(FetchOpenOrders(venue=each.venue, symbol=each.symbol))
+
+    def _disarm(self) -> None:
+        """Only with every order known to be closed; left armed, it cancels what we could not see."""
+        self._set_dead_man(0.0)
+        deadline = time.monotonic() + 1.0
+        while time.monotonic() < deadline and any(
+            answer.health.queue_depth or answer.health.busy_s for answer in self._trade_lanes()
+        ):
+            self._watch.wait(0.02)
+
+    def _trade_lanes(self) -> list[ActorAnswer]:
+        return [answer for answer in self._watch.health(0.2) if answer.health.kind in ("trade_lane", "rate_limiter")]
+
+    def _look_for_residue(self, *, is_net_enough: bool = False) -> Residue:
+        """What the tracker holds. ``is_net_enough``: positions that hedge each other do not count (a drain cannot change them)."""
+        facts = next((answer.facts for answer in self._watch.health(HEALTH_S) if answer.health.name == TRACKER), {})
+        positions = cast(dict[VenueId, Decimal], facts.get("positions", {}))
+        orders = cast(tuple[OrderHealth, ...], facts.get("orders", ()))
+        lot = max(each.lot_size for each in self._venues)
+        if is_net_enough and abs(sum(positions.values(), Decimal(0))) < lot:
+            return Residue((), orders)
+        left = tuple((each.venue, positions.get(each.venue, Decimal(0))) for each in self._venues)
+        return Residue(tuple((venue, quantity) for venue, quantity in left if abs(quantity) >= lot), orders)
+
+    def _exit_code(self) -> int:
+        if self._failure is not None:
+            return EXIT_FAILED
+        return EXIT_FLAT if self.residue.is_flat else EXIT_EXPOSED
+
+    @property
+    def failure(self) -> str | None:
+        return self._failure
+
+    # ---- health --------------------------------------------------------------------------------------------------------------
+
+    def _dump_health(self) -> None:
+        self._write_health(self.health())
+
+    def health(self) -> HealthDump:
+        """Everything known now; actors that do not answer within the time are listed as unresponsive."""
+        answers = self._watch.health(HEALTH_S)
+        by_name = {answer.health.name: answer.facts for answer in answers}
+        tracker = by_name.get(TRACKER, {})
+        orders = cast(tuple[OrderHealth, ...], tracker.get("orders", ()))
+        positions = cast(dict[VenueId, Decimal], tracker.get("positions", {}))
+        uncovered = next((facts["uncovered"] for name, facts in by_name.items() if "uncovered" in facts), Decimal(0))
+        now = time.monotonic()
+        return HealthDump(
+            ts=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            pid=os.getpid(),
+            state=self._state.value,
+            uptime_s=round(now - self._started_at, 3),
+            actors=tuple(answer.health for answer in answers),
+            feeds=tuple(_feed(answer, now) for answer in answers if answer.health.kind.endswith("_feed")),
+            orders=orders,
+            positions={str(venue): quantity for venue, quantity in positions.items()},
+            net_delta=sum(positions.values(), Decimal(0)),
+            uncovered=cast(Decimal, uncovered),
+            unknown_orders=sum(order.state == "UNKNOWN" for order in orders),
+            limits={
+                answer.health.name.partition(".")[2]: cast(dict[str, LimitHealth], answer.facts.get("limits", {}))
+                for answer in answers
+                if answer.health.kind == "rate_limiter"
+            },
+            metrics={**self._metrics(), **_stream_metrics(answers)},
+        )
+
+    def status(self) -> RunStatus | None:
+        """The recorder's totals, for the summary at the end; None when it does not answer."""
+        for answer in self._watch.health(HEALTH_S):
+            if "status" in answer.facts:
+                return cast(RunStatus, answer.facts["status"])
+        return None
+
+
+def _feed(answer: ActorAnswer, now: float) -> FeedHealth:
+    """One feed's line; ``source`` is ws for a stream, whatever stands in for it is in the poller's own line."""
+    vitals = cast(StreamVitals | None, answer.facts.get("stream"))
+    channel, _, venue = answer.health.name.partition("_feed.")
+    if vitals is None:
+        return FeedHealth(venue=venue, channel=channel, source="ws", state="DOWN", last_frame_age_s=None, reconnects=0, gaps=0)
+    age = now - vitals.last_frame_at if vitals.last_frame_at else None
+    return FeedHealth(
+        venue=venue,
+        channel=channel,
+        source="ws",
+        state=vitals.state,
+        last_frame_age_s=age,
+        reconnects=vitals.reconnects,
+        gaps=vitals.gaps,
+    )
+
+
+def _stream_metrics(answers: Sequence[ActorAnswer]) -> dict[str, float]:
+    vitals = [cast(StreamVitals, answer.facts["stream"]) for answer in answers if "stream" in answer.facts]
+    return {
+        "ws_events_received": sum(each.frames for each in vitals),
+        "ws_disconnects": sum(each.reconnects for each in vitals),
+        "ws_frames_rejected": sum(each.rejected for each in vitals),
+    }

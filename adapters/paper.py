@@ -1,0 +1,92 @@
+"""The venues of ``paper``: the simulator in a process of its own, found by the one line it prints and ended with the bot.
+
+Its state (the ledger) outlives the bot's process only as the file it writes; it never shares memory with the bot.
+"""
+
+from __future__ import annotations
+
+import json
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple
+
+START_LIMIT_S = 20.0
+STOP_LIMIT_S = 5.0
+
+
+class PaperFailed(Exception):
+    """The simulator did not come up; one line."""
+
+
+class PaperEndpoints(NamedTuple):
+    """``venues``: endpoint overrides by venue; ``credentials``: public dummy keys; ``control``: base URL of the control port."""
+
+    venues: Mapping[str, Mapping[str, str]]
+    credentials: Mapping[str, str]
+    control: str
+
+
+class PaperVenues:
+    """Context manager: starts the simulator on entry, ends it on exit."""
+
+    def __init__(self, market: str, seed: int, ledger: Path, *, latency: str = "real") -> None:
+        self._command = [
+            sys.executable,
+            "-m",
+            "simulator",
+            *("--market", market),
+            *("--seed", str(seed)),
+            *("--state", str(ledger)),
+            *("--latency", latency),
+        ]
+        self._process: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> PaperEndpoints:
+        root = Path(__file__).resolve().parent.parent
+        self._process = subprocess.Popen(
+            self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=root, start_new_session=True
+        )
+        try:
+            return _endpoints(self._first_line())
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+
+    def _first_line(self) -> str:
+        assert self._process is not None
+        assert self._process.stdout is not None
+        lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+        stdout = self._process.stdout
+        threading.Thread(target=lambda: lines.put(stdout.readline()), daemon=True).start()
+        try:
+            line = lines.get(timeout=START_LIMIT_S)
+        except queue.Empty:
+            raise PaperFailed(f"the simulator said nothing within {START_LIMIT_S:g} s") from None
+        if not line:
+            raise PaperFailed(f"the simulator ended at once (exit code {self._process.wait()})")
+        return line
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        process = self._process
+        if process is None:
+            return
+        if process.stdin is not None:
+            process.stdin.close()
+        try:
+            process.wait(STOP_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _endpoints(line: str) -> PaperEndpoints:
+    told = json.loads(line)
+    accounts = told["accounts"]
+    names = {name: value for venue in accounts.values() for name, value in venue.items()}
+    venues = {name: dict(told[name]) for name in ("grvt", "backpack")}
+    return PaperEndpoints(venues, names, told["control"])

@@ -1,0 +1,54 @@
+"""Asks a venue what the preflight judges (core/preflight.py). It reads only and sends nothing that can trade."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from core.instrument import Instrument
+from core.messages import OrderReported
+from core.ports import Venue
+from core.preflight import Check, VenueFacts
+from core.types import ClientOrderId
+
+
+def gather(venue: Venue, instrument: Instrument, *, is_ours: Callable[[ClientOrderId], bool]) -> VenueFacts:
+    """Everything the checks need, read one after the other. Raises VenueRefused naming the first read that failed."""
+    setup = venue.setup
+    account = setup.account()
+    orders = [order for order in setup.open_orders(instrument) if isinstance(order, OrderReported)]
+    return VenueFacts(
+        instrument=instrument,
+        fees=setup.fees(instrument),
+        book=setup.book(instrument),
+        position=setup.position(instrument),
+        foreign_orders=tuple(_describe(order) for order in orders if _is_foreign(order, is_ours)),
+        clock_offset_ms=setup.clock_offset_ms(),
+        can_trade=account.can_trade,
+        account_detail=account.detail,
+    )
+
+
+def _is_foreign(order: OrderReported, is_ours: Callable[[ClientOrderId], bool]) -> bool:
+    return order.client_order_id is None or not is_ours(order.client_order_id)
+
+
+def _describe(order: OrderReported) -> str:
+    side = order.side.value if order.side is not None else "order"
+    return f"{side} {order.quantity} @ {order.price} (venue id {order.venue_order_id})"
+
+
+def print_checks(checks: Sequence[Check], *, is_go: bool) -> None:
+    """The go / no-go table of ``doctor``."""
+    table = Table(title="Preflight", title_justify="left")
+    for heading in ("Venue", "Check", "", "Finding"):
+        table.add_column(heading, overflow="fold")
+    for check in checks:
+        style = {"ok": "green", "warn": "yellow", "fail": "bold red"}[check.verdict]
+        table.add_row(check.venue, check.name, Text(check.verdict, style=style), Text(check.detail))
+    console = Console(highlight=False, markup=False)
+    console.print(table)
+    console.print("GO" if is_go else "NO-GO", style="bold green" if is_go else "bold red")

@@ -1,0 +1,23 @@
+"""Venue names to adapters, imported only when a run trades there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+
+from core.config import VenueConfig
+from core.ports import Venue, VenueRefused
+
+_MODULES = {"grvt": "adapters.grvt", "backpack": "adapters.backpack"}
+
+
+def open_venue(name: str, config: VenueConfig, credentials: Mapping[str, str]) -> Venue:
+    """The adapter of ``name``, ready to be asked. Raises VenueRefused, one line, for a missing credential or a wrong setting."""
+    if name not in _MODULES:
+        raise VenueRefused(f"{name}: no adapter; accepted: {', '.join(_MODULES)}")
+    venue: Venue = import_module(_MODULES[name]).open_venue(config, credentials)
+    return venue
+
+
+ACCOUNT_NAMES = {"grvt": "GRVT_TRADING_ACCOUNT_ID", "backpack": "BACKPACK_PUBLIC_KEY"}
+"""Which credential names the account that only one process may trade."""

@@ -1,0 +1,304 @@
+"""What the journal's records add up to: the state a restart begins from.
+
+A pure fold over the records in the order they were written. It never asks a venue, so an order without a closing record stays open
+here until the reconciliation has positive evidence.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from decimal import Decimal
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from core.messages import (
+    AttemptFinished,
+    AttemptStarted,
+    CycleFinished,
+    FillRecorded,
+    FillReported,
+    Message,
+    OrderAccepted,
+    OrderChanged,
+    OrderDenied,
+    OrderRejected,
+    OrderSnapshot,
+    OrderSubmitted,
+    PlaceOrder,
+    SubmitNotSent,
+    SubmitUnknown,
+)
+from core.types import ZERO, ClientOrderId, TradeId, VenueId, VenueOrderId
+
+SETTLED_ORDERS_KEPT = 10_000
+FILL_KEYS_KEPT = 50_000
+FILLS_SINCE_FLAT_KEPT = 1_000
+
+Kind = Literal["INTENT", "SENT", "ACK", "FILL", "TERMINAL", "FENCE", "LEASE", "CYCLE", "STOP", "BASE", "NOTE"]
+
+
+class FillKey(NamedTuple):
+    """What makes a fill the same fill, whichever path told of it."""
+
+    venue: VenueId
+    trade_id: TradeId
+
+
+class NetPosition(NamedTuple):
+    """Signed base quantity: the sum of all fills ever journaled."""
+
+    venue: VenueId
+    symbol: str
+    quantity: Decimal
+
+
+class LastFill(NamedTuple):
+    """Where the fill backfill of one venue has to start: ``venue_time_ms`` of the newest fill known."""
+
+    venue: VenueId
+    venue_time_ms: int
+
+
+class JournaledOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """One intent and what became known of it. ``intended_ms``: wall time of the intent; ``snapshot``: the last one noted."""
+
+    order: PlaceOrder
+    epoch: int
+    intended_ms: int
+    recorded_quantity: Decimal = ZERO
+    venue_order_id: VenueOrderId | None = None
+    snapshot: OrderSnapshot | None = None
+
+    @property
+    def is_settled(self) -> bool:
+        """Closed, and every quantity the venue told of is in a journaled fill; anything else must be asked for at a restart."""
+        return self.snapshot is not None and self.snapshot.is_closed and self.recorded_quantity >= self.snapshot.filled_quantity
+
+
+class JournalState(Message, frozen=True, kw_only=True):
+    """The whole journal as one value; also the record that a compacted journal begins with.
+
+    ``orders``: the 10,000 latest settled ones in the order they settled, then every unsettled one. ``fill_keys``: the latest 50,000.
+    ``positions`` count every fill ever. ``fills_since_flat``: what a pair ledger needs to know which fills are still uncovered.
+    ``was_stopped_cleanly`` is false from the first record of a run until its clean stop.
+    """
+
+    next_client_id: int = 1
+    epoch: int = 0
+    orders: tuple[JournaledOrder, ...] = ()
+    fill_keys: tuple[FillKey, ...] = ()
+    positions: tuple[NetPosition, ...] = ()
+    last_fills: tuple[LastFill, ...] = ()
+    fills_since_flat: tuple[FillRecorded, ...] = ()
+    last_cycle_id: int = 0
+    last_finished_cycle_id: int = 0
+    was_stopped_cleanly: bool = True
+
+    @property
+    def unsettled(self) -> tuple[JournaledOrder, ...]:
+        return tuple(order for order in self.orders if not order.is_settled)
+
+    @property
+    def oldest_unsettled_ms(self) -> int | None:
+        """Wall time of the oldest intent whose end is not known; a fill backfill must reach back to it."""
+        return min((order.intended_ms for order in self.unsettled), default=None)
+
+
+class Intent(Message, frozen=True, kw_only=True):
+    """An order that may be sent from now on."""
+
+    order: PlaceOrder
+    epoch: int
+
+
+class Lease(Message, frozen=True, kw_only=True):
+    """Client order ids below ``end`` are given away for ever."""
+
+    end: int
+
+
+class Fence(Message, frozen=True, kw_only=True):
+    """A run began; commands of an older epoch are void."""
+
+    epoch: int
+
+
+class Stopped(Message, frozen=True, kw_only=True):
+    """The run ended in order."""
+
+
+Record = (
+    Intent
+    | Lease
+    | Fence
+    | Stopped
+    | JournalState
+    | OrderSubmitted
+    | OrderAccepted
+    | OrderRejected
+    | OrderDenied
+    | SubmitNotSent
+    | SubmitUnknown
+    | OrderChanged
+    | FillRecorded
+    | FillReported
+    | AttemptStarted
+    | AttemptFinished
+    | CycleFinished
+)
+
+
+def kind_of(message: Message) -> Kind:
+    """The journal's word for a record; NOTE is kept for people and takes no part in the fold."""
+    match message:
+        case Intent():
+            return "INTENT"
+        case OrderSubmitted():
+            return "SENT"
+        case OrderAccepted() | OrderRejected() | OrderDenied() | SubmitNotSent() | SubmitUnknown():
+            return "ACK"
+        case OrderChanged(order=order):
+            return "TERMINAL" if order.is_closed else "ACK"
+        case FillRecorded() | FillReported():
+            return "FILL"
+        case AttemptStarted() | AttemptFinished() | CycleFinished():
+            return "CYCLE"
+        case Fence():
+            return "FENCE"
+        case Lease():
+            return "LEASE"
+        case Stopped():
+            return "STOP"
+        case JournalState():
+            return "BASE"
+        case _:
+            return "NOTE"
+
+
+class JournalFold:
+    """Applies records one by one; ``state`` may be taken at any point."""
+
+    def __init__(self) -> None:
+        self.next_client_id = 1
+        self.epoch = 0
+        self._last_cycle_id = 0
+        self._last_finished_cycle_id = 0
+        self._load(JournalState())
+
+    def apply(self, record: Message, wall_ms: int) -> None:
+        """``wall_ms``: when the record was written; only an intent keeps it."""
+        self._was_stopped_cleanly = isinstance(record, Stopped)
+        match record:
+            case JournalState():
+                self._load(record)
+            case Intent(order=order, epoch=epoch):
+                self.next_client_id = max(self.next_client_id, order.client_order_id + 1)
+                self._see_cycle(order.cycle_id)
+                self._keep(JournaledOrder(order=order, epoch=epoch, intended_ms=wall_ms))
+            case Lease(end=end):
+                self.next_client_id = max(self.next_client_id, end)
+            case Fence(epoch=epoch):
+                self.epoch = max(self.epoch, epoch)
+            case OrderAccepted(client_order_id=client_order_id, venue_order_id=venue_order_id):
+                self._update(client_order_id, venue_order_id=venue_order_id)
+            case OrderChanged(order=snapshot):
+                self._update(snapshot.client_order_id, snapshot=snapshot, venue_order_id=snapshot.venue_order_id)
+            case FillRecorded(fill=fill, order=snapshot):
+                if self._fill(fill, snapshot):
+                    self._fills_since_flat.append(record)
+                    self._forget_when_flat()
+            case FillReported():
+                self._fill(record, None)
+            case AttemptStarted(cycle_id=cycle_id) | AttemptFinished(cycle_id=cycle_id):
+                self._see_cycle(cycle_id)
+            case CycleFinished(cycle_id=cycle_id):
+                self._see_cycle(cycle_id)
+                self._last_finished_cycle_id = max(self._last_finished_cycle_id, cycle_id)
+            case _:
+                pass
+
+    def state(self) -> JournalState:
+        return JournalState(
+            next_client_id=self.next_client_id,
+            epoch=self.epoch,
+            orders=(*self._settled.values(), *self._unsettled.values()),
+            fill_keys=tuple(self._fill_keys),
+            positions=tuple(NetPosition(*key, quantity) for key, quantity in sorted(self._positions.items())),
+            last_fills=tuple(LastFill(*item) for item in sorted(self._last_fill_ms.items())),
+            fills_since_flat=tuple(self._fills_since_flat),
+            last_cycle_id=self._last_cycle_id,
+            last_finished_cycle_id=self._last_finished_cycle_id,
+            was_stopped_cleanly=self._was_stopped_cleanly,
+        )
+
+    def _load(self, base: JournalState) -> None:
+        self.next_client_id = base.next_client_id
+        self.epoch = base.epoch
+        self._unsettled = {order.order.client_order_id: order for order in base.orders if not order.is_settled}
+        self._settled = {order.order.client_order_id: order for order in base.orders if order.is_settled}
+        self._fill_keys = dict.fromkeys(base.fill_keys)
+        self._positions = {(position.venue, position.symbol): position.quantity for position in base.positions}
+        self._last_fill_ms = {last.venue: last.venue_time_ms for last in base.last_fills}
+        self._fills_since_flat = deque(base.fills_since_flat, FILLS_SINCE_FLAT_KEPT)
+        self._last_cycle_id = base.last_cycle_id
+        self._last_finished_cycle_id = base.last_finished_cycle_id
+        self._was_stopped_cleanly = base.was_stopped_cleanly
+
+    def _see_cycle(self, cycle_id: int) -> None:
+        self._last_cycle_id = max(self._last_cycle_id, cycle_id)
+
+    def _find(self, client_order_id: ClientOrderId | None) -> JournaledOrder | None:
+        if client_order_id is None:
+            return None
+        return self._unsettled.get(client_order_id) or self._settled.get(client_order_id)
+
+    def _keep(self, order: JournaledOrder) -> None:
+        client_order_id = order.order.client_order_id
+        self._unsettled.pop(client_order_id, None)
+        self._settled.pop(client_order_id, None)
+        (self._settled if order.is_settled else self._unsettled)[client_order_id] = order
+        if len(self._settled) > SETTLED_ORDERS_KEPT:
+            del self._settled[next(iter(self._settled))]
+
+    def _update(
+        self,
+        client_order_id: ClientOrderId | None,
+        *,
+        snapshot: OrderSnapshot | None = None,
+        venue_order_id: VenueOrderId | None = None,
+        filled: Decimal = ZERO,
+    ) -> None:
+        known = self._find(client_order_id)
+        if known is None:
+            return
+        if snapshot is not None and known.snapshot is not None:
+            told = max(snapshot.filled_quantity, known.snapshot.filled_quantity)  # A filled quantity never falls.
+            snapshot = msgspec.structs.replace(snapshot, filled_quantity=told)
+        self._keep(
+            msgspec.structs.replace(
+                known,
+                snapshot=snapshot or known.snapshot,
+                venue_order_id=venue_order_id or known.venue_order_id,
+                recorded_quantity=known.recorded_quantity + filled,
+            )
+        )
+
+    def _forget_when_flat(self) -> None:
+        if not sum(self._positions.values(), ZERO):
+            self._fills_since_flat.clear()
+
+    def _fill(self, fill: FillReported, snapshot: OrderSnapshot | None) -> bool:
+        """False for a fill that was journaled before."""
+        key = FillKey(fill.venue, fill.trade_id)
+        if key in self._fill_keys:
+            return False
+        self._fill_keys[key] = None
+        if len(self._fill_keys) > FILL_KEYS_KEPT:
+            del self._fill_keys[next(iter(self._fill_keys))]
+        place = (fill.venue, fill.symbol)
+        self._positions[place] = self._positions.get(place, ZERO) + fill.side.sign * fill.quantity
+        self._last_fill_ms[fill.venue] = max(self._last_fill_ms.get(fill.venue, 0), fill.venue_time_ms)
+        client_order_id = snapshot.client_order_id if snapshot is not None else fill.client_order_id
+        self._update(client_order_id, snapshot=snapshot, venue_order_id=fill.venue_order_id, filled=fill.quantity)
+        return True

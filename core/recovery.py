@@ -1,0 +1,87 @@
+"""From a folded journal to the cores of a new life: what was held, what may still be alive, how far back the venues must be asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import Decimal
+
+from core.instrument import Instrument
+from core.journal_state import JournalState
+from core.messages import LedgerSnapshot, OrderSnapshot
+from core.order import TrackedOrder, restored
+from core.order_tracker import OrderTracker
+from core.preflight import Explained
+from core.types import ZERO, VenueId
+from core.venue_watch import VenuePolicy
+
+MARGIN_S = 60.0
+LATE_FILLS_KEPT = 2_000
+"""How many settled orders the tracker still knows, so that a very late fill of one is not taken for a stranger's."""
+
+
+def positions_of(state: JournalState, policies: dict[VenueId, VenuePolicy]) -> dict[VenueId, Decimal]:
+    """Signed base per venue, of the symbols that are traded now."""
+    held = dict.fromkeys(policies, ZERO)
+    for position in state.positions:
+        if position.venue in policies and policies[position.venue].symbol == position.symbol:
+            held[position.venue] += position.quantity
+    return held
+
+
+def explained_positions(state: JournalState | None, instruments: Iterable[Instrument]) -> dict[VenueId, Explained]:
+    """What the preflight may find at the venues; an order without a known end may have filled in full since the journal's last word."""
+    found = {}
+    for instrument in instruments:
+        quantity = slack = ZERO
+        for position in state.positions if state is not None else ():
+            if (position.venue, position.symbol) == (instrument.venue, instrument.symbol):
+                quantity += position.quantity
+        for entry in state.unsettled if state is not None else ():
+            if entry.order.venue == instrument.venue:
+                slack += entry.order.quantity
+        found[instrument.venue] = Explained(quantity, slack)
+    return found
+
+
+def lookback_s(state: JournalState, wall_ms: int) -> float:
+    """Fills must be read back to the oldest intent without an end, and to the last fill known."""
+    since = [last.venue_time_ms for last in state.last_fills]
+    since += [state.oldest_unsettled_ms] if state.oldest_unsettled_ms is not None else []
+    return max(wall_ms - min(since, default=wall_ms), 0) / 1000 + MARGIN_S
+
+
+def tracked_orders(state: JournalState, policies: dict[VenueId, VenuePolicy], now: float, wall_ms: int) -> list[TrackedOrder]:
+    """Every unsettled order and the latest settled ones, as the journal last knew them."""
+    settled = [entry for entry in state.orders if entry.is_settled][-LATE_FILLS_KEPT:]
+    found = []
+    for entry in (*settled, *state.unsettled):
+        if entry.order.venue not in policies:
+            continue
+        order = restored(entry.order, entry.snapshot, now - max(wall_ms - entry.intended_ms, 0) / 1000)
+        order.recorded_quantity = entry.recorded_quantity
+        order.raise_filled(entry.recorded_quantity)
+        order.venue_order_id = entry.venue_order_id
+        found.append(order)
+    return found
+
+
+def tracker_of(state: JournalState, policies: dict[VenueId, VenuePolicy], now: float, wall_ms: int) -> OrderTracker:
+    """The order tracker of a new life; ``wall_ms`` separates strangers' fills of the past from those of the present."""
+    return OrderTracker(
+        policies,
+        orders=tracked_orders(state, policies, now, wall_ms),
+        positions=positions_of(state, policies),
+        seen_trades=state.fill_keys,
+        ignore_foreign_before_ms=wall_ms,
+        recovery_lookback_s=lookback_s(state, wall_ms),
+    )
+
+
+def ledger_of(state: JournalState, policies: dict[VenueId, VenuePolicy], owner: str, now: float, wall_ms: int) -> LedgerSnapshot:
+    """What a risk gate starts from: the same facts as the tracker's."""
+    orders: list[OrderSnapshot] = [
+        order.snapshot()
+        for order in tracked_orders(state, policies, now, wall_ms)
+        if not (order.is_closed and order.is_fully_recorded)
+    ]
+    return LedgerSnapshot(owner=owner, positions=tuple(positions_of(state, policies).items()), orders=tuple(orders), at=now)

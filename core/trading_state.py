@@ -1,0 +1,165 @@
+"""ACTIVE, REDUCING, HALTED: moves down by itself, moves up only when everything is known to be well, out of HALTED never.
+
+It judges; it sends nothing to a venue.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from decimal import Decimal
+
+from core.exposure import ExposureLedger
+from core.messages import (
+    Alert,
+    CycleFinished,
+    FeedChanged,
+    ForeignActivity,
+    HedgeStalled,
+    Message,
+    OrderChanged,
+    PairClosed,
+    PositionMismatch,
+    Stop,
+    Tick,
+    TradingStateChanged,
+    VenueReconciled,
+)
+from core.types import Channel, FeedState, OrderState, Role, Source, TradingState, VenueId
+
+QUIET_S = 60.0
+"""How long nothing foreign and no stalled hedge must have happened before the way up is open again."""
+STALLS_BEFORE_HALT = 3
+STALL_WINDOW_S = 600.0
+LOSS_WINDOW_S = 86_400.0
+HALTING_ALERTS = frozenset({"overfill", "fat-finger"})
+"""Facts that no state of the market explains: only a person may go on from there."""
+
+
+class TradingStateMachine:
+    """``handle(message, now)`` returns a TradingStateChanged whenever the state moves, with the reason a person reads."""
+
+    def __init__(
+        self, venues: Iterable[VenueId], lot: Decimal, max_daily_loss: Decimal, *, epoch: int = 0, owner: str = "risk"
+    ) -> None:
+        self._venues = tuple(venues)
+        self._lot = lot
+        self._max_daily_loss = max_daily_loss
+        self._epoch = epoch
+        self.ledger = ExposureLedger(owner)
+        self.state = TradingState.STARTING
+        self.reason = "starting"
+        self._reconciled: set[VenueId] = set()
+        self._mismatched: set[VenueId] = set()
+        self._feeds: dict[tuple[VenueId, Channel], FeedState] = {}
+        self._foreign_at: float | None = None
+        self._stalls: list[float] = []
+        self._journal_failed_at: float | None = None
+        self._refused_at: float | None = None
+        self._pairs: deque[PairClosed] = deque()
+        self._net = Decimal(0)
+
+    def start(self, now: float) -> tuple[Message, ...]:
+        return self.ledger.ask(self._epoch, now)
+
+    def halt(self, reason: str, now: float) -> tuple[Message, ...]:
+        """Kill switch, failed part, overfill: only cancels from now on, for good."""
+        return self._move(TradingState.HALTED, reason, now)
+
+    def handle(self, message: Message, now: float) -> tuple[Message, ...]:
+        self.ledger.apply(message)
+        match message:
+            case FeedChanged() if message.source is Source.WS:
+                self._feed(message)
+            case VenueReconciled():
+                self._reconciled.add(message.venue)
+                self._mismatched.discard(message.venue)
+            case PositionMismatch():
+                self._mismatched.add(message.venue)
+            case ForeignActivity():
+                self._foreign_at = now
+            case HedgeStalled():
+                self._stalls.append(now)
+                if message.is_permanent:
+                    return self.halt(message.reason, now)
+            case OrderChanged():
+                self._order(message, now)
+            case PairClosed():
+                self._pairs.append(message)
+                self._net += message.net
+            case Alert() if message.key == "journal":
+                self._journal_failed_at = now
+            case Alert() if message.key in HALTING_ALERTS:
+                return self.halt(message.text, now)
+            case Stop():
+                return self._move(TradingState.STOPPING, message.reason, now)
+            case Tick() | CycleFinished():
+                pass
+            case _:
+                return ()
+        return self.ledger.ask(self._epoch, now) + self._judge(now)
+
+    def _feed(self, message: FeedChanged) -> None:
+        self._feeds[(message.venue, message.channel)] = message.state
+        if message.channel is Channel.ACCOUNT and message.state is not FeedState.LIVE:
+            self._reconciled.discard(message.venue)
+
+    def _order(self, message: OrderChanged, now: float) -> None:
+        order = message.order
+        if order.role is Role.MAKER and order.state is OrderState.REJECTED and order.permanent:
+            self._refused_at = now
+
+    def _judge(self, now: float) -> tuple[Message, ...]:
+        """Down at once, up only from here."""
+        if self.state in (TradingState.HALTED, TradingState.STOPPING):
+            return ()
+        if len([at for at in self._stalls if now - at < STALL_WINDOW_S]) >= STALLS_BEFORE_HALT:
+            return self.halt("hedges failed three times in ten minutes", now)
+        reason = self._worry(now)
+        if reason is None:
+            return self._move(TradingState.ACTIVE, "all feeds live, reconciled, flat delta", now) if self._may_rise() else ()
+        if self.state is TradingState.STARTING:
+            return ()
+        return self._move(TradingState.REDUCING, reason, now)
+
+    def _worry(self, now: float) -> str | None:
+        """What forbids quoting; None = nothing does."""
+        if self._mismatched:
+            return f"{', '.join(sorted(self._mismatched))} reports a position that our fills do not explain"
+        if self._foreign_at is not None and now - self._foreign_at < QUIET_S:
+            return "somebody else trades this account"
+        if self._stalls and now - self._stalls[-1] < QUIET_S:
+            return "the hedge was stalled"
+        if self._refused_at is not None and now - self._refused_at < QUIET_S:
+            return "the maker venue refused a quote for good"
+        if self._journal_failed_at is not None and now - self._journal_failed_at < QUIET_S:
+            return "the journal cannot be written"
+        if self._daily_loss(now) >= self._max_daily_loss:
+            return f"daily loss limit {self._max_daily_loss} reached"
+        return None
+
+    def _daily_loss(self, now: float) -> Decimal:
+        while self._pairs and now - self._pairs[0].at >= LOSS_WINDOW_S:
+            self._net -= self._pairs.popleft().net
+        return -self._net
+
+    def _may_rise(self) -> bool:
+        """Both venues' streams live and reconciled, delta below a lot, no unknown order."""
+        all_live = all(self._feeds.get((v, c)) is FeedState.LIVE for v in self._venues for c in Channel)
+        return (
+            all_live
+            and self.ledger.is_synced
+            and self._reconciled >= set(self._venues)
+            and abs(self.ledger.net) < self._lot
+            and not self.ledger.has_unknown
+        )
+
+    def _move(self, state: TradingState, reason: str, now: float) -> tuple[Message, ...]:
+        if state is self.state or self.state is TradingState.HALTED:
+            return ()
+        self.state, self.reason = state, reason
+        return (TradingStateChanged(state=state, reason=reason, at=now),)
+
+    def deadline(self, now: float) -> float | None:
+        """When a quiet period may have ended."""
+        return now + 1.0 if self.state in (TradingState.REDUCING, TradingState.STARTING) else None

@@ -1,0 +1,148 @@
+"""When to read one venue by REST: after a reconnect, on a schedule while orders live, and while fills are missing.
+
+It holds the position as the sum of our fills and the audit of it against the venue's word; it never changes an order.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import NamedTuple
+
+from core.messages import Alert, FetchFills, FetchOpenOrders, FetchPosition, Message
+from core.reconciliation import VenueAudit
+from core.types import ZERO, Priority, VenueId
+
+FILL_FETCH_DELAY_S = 0.3
+FILL_FETCH_RETRY_S = 1.0
+FILLS_MISSING_ALARM_S = 5.0
+ORDERS_AUDIT_S = 10.0
+FILLS_AUDIT_S = 10.0
+FILLS_LOOKBACK_S = 60.0
+POSITION_AUDIT_S = 30.0
+RECONCILE_RETRY_S = 2.0
+SECOND_ROUND_S = 1.0
+"""A feed that came back is reconciled twice, so that continuity is shown and not assumed (core/fallback.py)."""
+
+
+class VenuePolicy(NamedTuple):
+    """What the tracker must know of a venue: from its Capabilities and Instrument."""
+
+    symbol: str
+    lot_size: Decimal
+    cancel_ttl_ms: int
+    submit_bound_s: float
+
+
+class VenueWatch:
+    """One venue as the tracker sees it. ``tick`` and ``begin_round`` return the reads that are due."""
+
+    def __init__(self, venue: VenueId, policy: VenuePolicy, position: Decimal = ZERO) -> None:
+        self.venue = venue
+        self.policy = policy
+        self.audit = VenueAudit(venue, policy.lot_size)
+        self.position = position
+        self.is_live = False
+        self.is_busy = False
+        """Set by the tracker: some order of this venue is open, or one was placed in this run."""
+        self.lost_at: float | None = None
+        self._fills_due_at: float | None = None
+        self._missing_since: float | None = None
+        self._alarmed = False
+        self._orders_audit_at = 0.0
+        self._fills_audit_at = 0.0
+        self._position_audit_at = 0.0
+        self._round_retry_at = 0.0
+        self._second_round_at: float | None = None
+
+    def judge(self, now: float) -> tuple[Message, ...]:
+        """Compare the position with the venue's last word on it."""
+        return self.audit.judge(self.position, now)
+
+    def came_back(self, now: float, lookback_s: float) -> tuple[Message, ...]:
+        """The account feed is live again after an outage of unknown content."""
+        outage_s = now - self.lost_at if self.lost_at is not None else 0.0
+        self._second_round_at = now + SECOND_ROUND_S
+        return self.begin_round(now, outage_s + lookback_s)
+
+    def went_away(self, now: float) -> None:
+        """The account feed is not live any more: whatever was read describes the past."""
+        self.lost_at = now
+        self._second_round_at = None
+        self.audit.cancel()
+
+    def begin_round(self, now: float, lookback_s: float) -> tuple[Message, ...]:
+        """Read everything anew: fills of the last ``lookback_s`` seconds, open orders, position."""
+        self.audit.begin(now)
+        self._round_retry_at = now + RECONCILE_RETRY_S
+        self._orders_audit_at = self._fills_audit_at = self._position_audit_at = now
+        symbol = self.policy.symbol
+        return (
+            FetchFills(venue=self.venue, symbol=symbol, lookback_s=lookback_s, priority=Priority.P1),
+            FetchOpenOrders(venue=self.venue, symbol=symbol),
+            FetchPosition(venue=self.venue, symbol=symbol),
+        )
+
+    def read_failed(self, now: float) -> None:
+        """A read of the running round got no answer: ask again soon."""
+        self._round_retry_at = min(self._round_retry_at, now + RECONCILE_RETRY_S)
+
+    def expect_fills(self, now: float) -> None:
+        """The venue told of more filled quantity than the fills seen add up to: fetch them unless the stream brings them first."""
+        if self._fills_due_at is None:
+            self._fills_due_at = now + FILL_FETCH_DELAY_S
+
+    def tick(self, now: float, *, owes_fills: bool, has_open: bool, lookback_s: float) -> tuple[Message, ...]:
+        """Everything due at ``now``. ``owes_fills``: some order's filled quantity is above its recorded fills."""
+        judged = self.judge(now)
+        if self.audit.is_open and now >= self._round_retry_at:
+            return judged + self.begin_round(now, lookback_s)
+        if self._second_round_at is not None and now >= self._second_round_at and not self.audit.is_open:
+            self._second_round_at = None
+            return judged + self.begin_round(now, lookback_s)
+        out = judged + self._missing_fills(now, owes_fills=owes_fills)
+        if not self.is_live:
+            return out
+        symbol = self.policy.symbol
+        if has_open and now - self._orders_audit_at >= ORDERS_AUDIT_S:
+            self._orders_audit_at = now
+            out += (FetchOpenOrders(venue=self.venue, symbol=symbol),)
+        if self.is_busy and now - self._fills_audit_at >= FILLS_AUDIT_S:
+            self._fills_audit_at = now
+            out += (FetchFills(venue=self.venue, symbol=symbol, lookback_s=FILLS_LOOKBACK_S),)
+        if now - self._position_audit_at >= self._position_pause_s:
+            self._position_audit_at = now
+            out += (FetchPosition(venue=self.venue, symbol=symbol),)
+        return out
+
+    def _missing_fills(self, now: float, *, owes_fills: bool) -> tuple[Message, ...]:
+        """A venue that says "filled" and shows no fills: nothing is invented, it is asked again, and a person is told."""
+        if not owes_fills:
+            self._fills_due_at = self._missing_since = None
+            self._alarmed = False
+            return ()
+        if self._fills_due_at is None or now < self._fills_due_at:
+            return ()
+        self._fills_due_at = now + FILL_FETCH_RETRY_S
+        self._missing_since = now if self._missing_since is None else self._missing_since
+        fetch = FetchFills(venue=self.venue, symbol=self.policy.symbol, lookback_s=FILLS_LOOKBACK_S, priority=Priority.P1)
+        if self._alarmed or now - self._missing_since < FILLS_MISSING_ALARM_S:
+            return (fetch,)
+        self._alarmed = True
+        text = f"{self.venue} reports filled quantity without showing the fills"
+        return (fetch, Alert(level="warning", key=f"fills-missing-{self.venue}", text=text, at=now))
+
+    @property
+    def _position_pause_s(self) -> float:
+        return RECONCILE_RETRY_S if self.audit.is_differing else POSITION_AUDIT_S
+
+    def deadline(self, *, has_open: bool) -> float | None:
+        """Earliest moment at which ``tick`` would return something."""
+        due = [at for at in (self._fills_due_at, self.audit.deadline()) if at is not None]
+        if self.audit.is_open:
+            due.append(self._round_retry_at)
+        elif self._second_round_at is not None:
+            due.append(self._second_round_at)
+        if self.is_live:
+            due.append(self._position_audit_at + self._position_pause_s)
+            due += [self._fills_audit_at + FILLS_AUDIT_S] * self.is_busy + [self._orders_audit_at + ORDERS_AUDIT_S] * has_open
+        return min(due, default=None)

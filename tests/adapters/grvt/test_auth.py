@@ -1,0 +1,183 @@
+"""The shared session: when it logs in, what it parses, what it never shows."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from adapters.grvt.auth import GrvtAuth, LoginFailed, cookie_lifetime_s, find_cookie
+from adapters.transport.rest import NotSent, Ok, Refused, Unknown
+from tests.adapters.grvt.support import API_KEY, COOKIE, FakeClock, FakeRest, denied, encoded, login_ok, ok
+
+
+def test_a_login_gives_cookie_and_account_id() -> None:
+    """Exactly the two headers that private calls carry; cookie attributes are not sent back."""
+    assert {"Cookie": COOKIE, "X-Grvt-Account-Id": "ACC:1"} == FakeClock().auth(FakeRest(login_ok())).headers()
+
+
+def test_one_login_serves_until_an_hour_before_its_end() -> None:
+    """24 h cookie: no login after 22 h 59 min, one after 23 h."""
+    clock, edge = FakeClock(), FakeRest(login_ok())
+    auth = clock.auth(edge)
+    auth.headers()
+    clock.move(23 * 3600 - 60)
+    auth.headers()
+    before = len(edge.sent)
+    clock.move(61)
+    auth.headers()
+    assert (1, 2) == (before, len(edge.sent))
+
+
+def test_a_failed_refresh_keeps_the_old_cookie_while_it_lives() -> None:
+    """The edge host being down for a while must not stop trading."""
+    clock, edge = FakeClock(), FakeRest(login_ok(), NotSent("refused"))
+    auth = clock.auth(edge)
+    first = auth.headers()
+    clock.move(23 * 3600 + 60)
+    assert first == auth.headers()
+
+
+def test_an_ended_cookie_is_never_used() -> None:
+    """Past its end the failure of the refresh is the answer."""
+    clock, edge = FakeClock(), FakeRest(login_ok(), NotSent("refused"))
+    auth = clock.auth(edge)
+    auth.headers()
+    clock.move(24 * 3600 + 1)
+    with pytest.raises(LoginFailed):
+        auth.headers()
+
+
+def test_invalidate_forgets_only_the_session_it_names() -> None:
+    """A slow thread's 1000 for the old cookie does not throw away the new one."""
+    edge = FakeRest(login_ok())
+    auth = FakeClock().auth(edge)
+    old = auth.headers()
+    auth.invalidate(old)
+    auth.headers()
+    auth.invalidate(old)
+    auth.headers()
+    assert 2 == len(edge.sent)
+
+
+def test_threads_share_one_login() -> None:
+    """Three lanes that start together log in once."""
+    entered, release = threading.Event(), threading.Event()
+
+    def slow(_: bytes) -> Ok:
+        entered.set()
+        assert release.wait(10)
+        return login_ok()
+
+    edge = FakeRest(slow)
+    auth = FakeClock().auth(edge)
+    threads = [threading.Thread(target=auth.headers) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    assert entered.wait(10)
+    release.set()
+    for thread in threads:
+        thread.join(10)
+    assert 1 == len(edge.sent)
+
+
+def test_a_failed_login_is_not_repeated_at_once() -> None:
+    """One login a second is all the venue allows; the reason stays the same meanwhile."""
+    clock, edge = FakeClock(), FakeRest(NotSent("refused"), login_ok())
+    auth = clock.auth(edge)
+    for _ in range(2):
+        with pytest.raises(LoginFailed, match="not sent"):
+            auth.headers()
+    attempts = len(edge.sent)
+    clock.move(3)
+    auth.headers()
+    assert (1, 2) == (attempts, len(edge.sent))
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_refused"),
+    [
+        (denied(1000, 401), True),
+        (Refused(403, {}, b"<html>challenge</html>", None), False),
+        (ok({"status": "failure"}, {"Set-Cookie": COOKIE, "X-Grvt-Account-Id": "ACC:1"}), True),
+        (ok({"status": "success"}, {"X-Grvt-Account-Id": "ACC:1"}), False),
+        (ok({"status": "success"}, {"Set-Cookie": COOKIE}), False),
+        (ok(b"<html>"), False),
+        (NotSent("refused"), False),
+        (Unknown("ReadTimeout"), False),
+    ],
+)
+def test_failures_tell_no_from_not_reached(answer: object, is_refused: bool) -> None:
+    """Only the venue's own word is a refusal of the key; a challenge page is not."""
+    with pytest.raises(LoginFailed) as caught:
+        FakeClock().auth(FakeRest(answer)).headers()  # type: ignore[arg-type]
+    assert is_refused is caught.value.is_refused
+
+
+def test_no_failure_shows_the_key_or_the_cookie() -> None:
+    """Even where the venue echoes the key in its message."""
+    echo = Refused(401, {}, encoded({"code": "invalid", "message": API_KEY}), None)
+    typed = Refused(401, {}, encoded({"code": 1000, "message": f"bad key {API_KEY}"}), None)
+    for answer in (echo, typed, NotSent(f"dial {API_KEY}"), Unknown(API_KEY)):
+        auth = FakeClock().auth(FakeRest(answer))
+        with pytest.raises(LoginFailed) as caught:
+            auth.headers()
+        assert API_KEY not in f"{caught.value!r} {auth!r}"
+
+
+def test_the_login_connection_is_closed_again() -> None:
+    """One login a day needs no pooled connection."""
+    edge = FakeRest(login_ok())
+    FakeClock().auth(edge).headers()
+    assert edge.is_closed
+
+
+def test_the_account_of_a_trading_key_is_remembered() -> None:
+    """The login names the sub-account that the key belongs to."""
+    answer = ok({"status": "success", "sub_account_id": "123"}, dict(login_ok().headers))
+    auth: GrvtAuth = FakeClock().auth(FakeRest(answer))
+    auth.headers()
+    assert "123" == auth.sub_account_id
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "gravity=abc; Path=/; Expires=Wed, 21 Oct 2026 07:28:00 GMT",
+        "other=1; Expires=Wed, 21 Oct 2026 07:28:00 GMT, gravity=abc; Max-Age=60",
+        "gravity=abc, other=2; Max-Age=1",
+    ],
+)
+def test_the_cookie_is_found_among_others(line: str) -> None:
+    """Several Set-Cookie headers arrive joined by commas, and dates have commas too."""
+    cookie = find_cookie(line)
+    assert cookie is not None
+    assert "gravity=abc" == cookie.partition(";")[0]
+
+
+@pytest.mark.parametrize("line", ["", "other=1", "gravity=; Max-Age=1"])
+def test_no_cookie_is_no_session(line: str) -> None:
+    """An empty token authenticates nothing."""
+    assert find_cookie(line) is None
+
+
+def test_attributes_of_another_cookie_do_not_count() -> None:
+    """The neighbour's Max-Age is not ours."""
+    cookie = find_cookie("gravity=abc; Path=/, other=2; Max-Age=1")
+    assert 86_400.0 == cookie_lifetime_s(cookie or "", "", 0.0)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "expected"),
+    [
+        ("; Max-Age=600; Expires=Wed, 21 Oct 2026 08:00:00 GMT", 600.0),
+        ("; Expires=Wed, 21 Oct 2026 08:00:00 GMT", 3600.0),
+        ("; Expires=Wed, 21 Oct 2026 08:00:00", 3600.0),
+        ("; Expires=Wed, 21 Oct 2026 06:00:00 GMT", 0.0),
+        ("; Expires=soon", 86_400.0),
+        ("; Max-Age=-5", 86_400.0),
+    ],
+)
+def test_the_end_of_a_cookie_is_read_as_gmt(attributes: str, expected: float) -> None:
+    """Against the answer's own Date, so that neither time zone nor a wrong local clock shifts it."""
+    assert expected == cookie_lifetime_s("gravity=abc" + attributes, "Wed, 21 Oct 2026 07:00:00 GMT", 0.0)

@@ -1,0 +1,523 @@
+"""The journal on real files: what a kill, a full disk and a damaged file leave behind."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from decimal import Decimal
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from adapters.journal import CLIENT_ID_MAX, NOTES_QUEUED_MAX, SCHEMA_VERSION, JournalCorrupt, SqliteJournal
+from core.journal_state import JournalState, NetPosition
+from core.messages import CycleFinished, FillRecorded, FillReported, OrderChanged, OrderSnapshot, PlaceOrder
+from core.ports import JournalFailed
+from core.types import (
+    ClientOrderId,
+    Liquidity,
+    OrderState,
+    Role,
+    Side,
+    Source,
+    TimeInForce,
+    TradeId,
+    VenueId,
+    VenueOrderId,
+)
+
+GRVT = VenueId("grvt")
+FULL_LEAF = 2 * 4096 + 2_000
+"""An offset in a full page of records, of which the log has no newer copy."""
+REPO = Path(__file__).resolve().parents[2]
+
+
+def place(client_order_id: int, *, side: Side = Side.BUY, cycle_id: int = 1) -> PlaceOrder:
+    return PlaceOrder(
+        client_order_id=ClientOrderId(client_order_id),
+        venue=GRVT,
+        symbol="ETH_USDT_Perp",
+        side=side,
+        quantity=Decimal("0.10"),
+        price=Decimal("3000.12"),
+        time_in_force=TimeInForce.GTC,
+        role=Role.MAKER,
+        cycle_id=cycle_id,
+        reference_price=Decimal("3000.13"),
+        post_only=True,
+    )
+
+
+def snapshot(order: PlaceOrder, state: OrderState, filled: str = "0") -> OrderSnapshot:
+    return OrderSnapshot(
+        client_order_id=order.client_order_id,
+        venue=order.venue,
+        symbol=order.symbol,
+        side=order.side,
+        role=order.role,
+        price=order.price,
+        quantity=order.quantity,
+        state=state,
+        filled_quantity=Decimal(filled),
+        recorded_quantity=Decimal(filled),
+        cycle_id=order.cycle_id,
+        venue_order_id=VenueOrderId(f"0x{order.client_order_id:x}"),
+    )
+
+
+def fill(order: PlaceOrder, trade_id: str, quantity: str = "0.10", *, at_ms: int = 1_000) -> FillRecorded:
+    report = FillReported(
+        venue=order.venue,
+        symbol=order.symbol,
+        trade_id=TradeId(trade_id),
+        client_order_id=order.client_order_id,
+        venue_order_id=None,
+        side=order.side,
+        price=order.price,
+        quantity=Decimal(quantity),
+        fee=Decimal("-0.003"),
+        fee_currency="USDT",
+        liquidity=Liquidity.MAKER,
+        venue_time_ms=at_ms,
+        source=Source.WS,
+        received_at=1.0,
+    )
+    return FillRecorded(fill=report, order=snapshot(order, OrderState.PARTIALLY_FILLED, quantity), at=1.0)
+
+
+def open_journal(path: Path, *, compact_after_records: int = 100_000) -> SqliteJournal:
+    clock = count(1_700_000_000_000)
+    return SqliteJournal(path, wall_ms=lambda: next(clock), compact_after_records=compact_after_records)
+
+
+def trade(journal: SqliteJournal, first_id: int, orders: int) -> None:
+    """A plain history: intent, fill, closed; every third order stays open."""
+    for client_order_id in range(first_id, first_id + orders):
+        order = place(client_order_id, side=Side.BUY if client_order_id % 2 else Side.SELL, cycle_id=client_order_id // 4)
+        journal.record_intent(order, epoch=1)
+        if client_order_id % 3:
+            journal.note(fill(order, f"t{client_order_id}", at_ms=client_order_id * 1_000))
+            journal.note(OrderChanged(order=snapshot(order, OrderState.FILLED, "0.10"), at=2.0))
+    journal.flush()
+
+
+def state_at(path: Path) -> JournalState:
+    """What a restart would read; the file is left as it was found, for the next reader."""
+    journal = open_journal(path)
+    state = journal.fold()
+    journal._connection.close()
+    return state
+
+
+def copy_journal(path: Path, target: Path) -> Path:
+    """A copy as a kill would leave it: the database and its log, without the index that SQLite rebuilds."""
+    target.mkdir(parents=True, exist_ok=True)
+    for name in (path.name, f"{path.name}-wal"):
+        (target / name).unlink(missing_ok=True)
+        if path.with_name(name).exists():
+            shutil.copy(path.with_name(name), target / name)
+    (target / f"{path.name}-shm").unlink(missing_ok=True)
+    return target / path.name
+
+
+# ---- what it remembers ---------------------------------------------------------------------------------------------------------
+
+
+def test_missing_file_is_a_fresh_journal(tmp_path: Path) -> None:
+    """A state folder that does not exist yet gives the empty state."""
+    assert JournalState() == open_journal(tmp_path / "new" / "journal.sqlite").fold()
+
+
+def test_reopened_journal_has_the_same_state(tmp_path: Path) -> None:
+    """What was durable when the process ended is what the next one starts from."""
+    journal = open_journal(tmp_path / "journal.sqlite")
+    trade(journal, 1, 20)
+    before = journal.fold()
+    journal.close(is_clean=False)
+    assert before == open_journal(tmp_path / "journal.sqlite").fold()
+
+
+def test_unflushed_notes_become_durable_with_the_next_intent_in_order(tmp_path: Path) -> None:
+    """A fill noted before an intent is there when the intent is, without a flush."""
+    journal = open_journal(tmp_path / "journal.sqlite")
+    journal.record_intent(place(1), epoch=1)
+    journal.note(fill(place(1), "a"))
+    journal.record_intent(place(2), epoch=1)
+    copy = copy_journal(tmp_path / "journal.sqlite", tmp_path / "copy")
+    assert (NetPosition(GRVT, "ETH_USDT_Perp", Decimal("0.10")),) == state_at(copy).positions
+
+
+def test_queue_of_notes_is_bounded(tmp_path: Path) -> None:
+    """Without an intent or a flush, the notes become durable by themselves at the limit of the queue."""
+    journal = open_journal(tmp_path / "journal.sqlite")
+    for number in range(NOTES_QUEUED_MAX):
+        journal.note(fill(place(1), f"t{number}", "0.01"))
+    assert NOTES_QUEUED_MAX == len(state_at(tmp_path / "journal.sqlite").fill_keys)
+
+
+def test_leases_never_overlap_over_restarts(tmp_path: Path) -> None:
+    """Each lease starts where the last one ended, also in the next process."""
+    leases = []
+    for _ in range(3):
+        journal = open_journal(tmp_path / "journal.sqlite")
+        leases += [journal.lease_client_ids(5), journal.lease_client_ids(2)]
+        journal.close(is_clean=True)
+    assert [(1, 6), (6, 8), (8, 13), (13, 15), (15, 20), (20, 22)] == leases
+
+
+def test_lease_beyond_uint32_is_refused(tmp_path: Path) -> None:
+    """The last id is 2**32 - 1; one more is an error, not a wrap."""
+    journal = open_journal(tmp_path / "journal.sqlite")
+    journal.lease_client_ids(CLIENT_ID_MAX)
+    with pytest.raises(JournalFailed, match="used up"):
+        journal.lease_client_ids(1)
+
+
+def test_epochs_rise_over_restarts(tmp_path: Path) -> None:
+    """No two runs share an epoch."""
+    epochs = []
+    for _ in range(3):
+        journal = open_journal(tmp_path / "journal.sqlite")
+        epochs.append(journal.begin_epoch())
+        journal.close(is_clean=False)
+    assert [1, 2, 3] == epochs
+
+
+def test_clean_stop_is_known_until_the_next_run_begins(tmp_path: Path) -> None:
+    """The flag is true after an ordered stop and false again once a run began."""
+    seen = []
+    for is_clean in (True, False):
+        journal = open_journal(tmp_path / "journal.sqlite")
+        journal.begin_epoch()
+        seen.append(journal.fold().was_stopped_cleanly)
+        journal.close(is_clean=is_clean)
+        seen.append(state_at(tmp_path / "journal.sqlite").was_stopped_cleanly)
+    assert [False, True, False, False] == seen
+
+
+def test_compaction_keeps_the_state(tmp_path: Path) -> None:
+    """Many compactions along the way, and the same state as without any, by fewer records."""
+    plain, compacted = (
+        open_journal(tmp_path / "plain.sqlite"),
+        open_journal(tmp_path / "compacted.sqlite", compact_after_records=50),
+    )
+    for first in range(1, 400, 20):
+        trade(plain, first, 20)
+        trade(compacted, first, 20)
+    compacted._connection.close()
+    seen = state_at(tmp_path / "compacted.sqlite")
+    expected = plain.fold()
+    assert (expected.positions, expected.fill_keys, expected.next_client_id) == (
+        seen.positions,
+        seen.fill_keys,
+        seen.next_client_id,
+    )
+    assert {order.order for order in expected.orders} == {order.order for order in seen.orders}
+
+
+def test_compaction_drops_the_records_it_replaces(tmp_path: Path) -> None:
+    """The table stays small however long the run."""
+    journal = open_journal(tmp_path / "journal.sqlite", compact_after_records=50)
+    for first in range(1, 400, 20):
+        trade(journal, first, 20)
+    with closing(sqlite3.connect(tmp_path / "journal.sqlite")) as reader:
+        assert reader.execute("SELECT count(*) FROM journal").fetchone()[0] <= 110
+
+
+def test_notes_queued_during_compaction_survive_it(tmp_path: Path) -> None:
+    """A note that is still queued when the base is written comes after the base, not lost before it."""
+    journal = open_journal(tmp_path / "journal.sqlite", compact_after_records=0)
+    journal.record_intent(place(1), epoch=1)
+    journal.note(fill(place(1), "late"))
+    journal._compact()
+    journal.close(is_clean=False)
+    assert 1 == len(state_at(tmp_path / "journal.sqlite").fill_keys)
+
+
+def test_interrupted_compaction_is_whole(tmp_path: Path) -> None:
+    """A kill between the base and the last deletion leaves a journal with the same state."""
+    path = tmp_path / "journal.sqlite"
+    journal = open_journal(path, compact_after_records=10)
+    trade(journal, 1, 3)
+    journal._append([journal._row(journal.fold())])
+    trade(journal, 4, 3)
+    expected = journal.fold()
+    journal._transact([("DELETE FROM journal WHERE seq < ?", (4,))])
+    assert expected == state_at(path)
+
+
+def test_messages_outside_the_fold_are_kept_as_notes(tmp_path: Path) -> None:
+    """Any message may be noted; a closed cycle is folded, something the fold does not know does not disturb it."""
+    journal = open_journal(tmp_path / "journal.sqlite")
+    journal.note(
+        CycleFinished(
+            cycle_id=7,
+            started_at=0.0,
+            result="done",
+            intended=Decimal("0.1"),
+            filled=Decimal("0.1"),
+            requotes=0,
+            cancels=0,
+            skips=0,
+            at=1.0,
+        )
+    )
+    journal.note(place(9))
+    journal.close(is_clean=False)
+    state = state_at(tmp_path / "journal.sqlite")
+    assert (7, 7, ()) == (state.last_cycle_id, state.last_finished_cycle_id, state.orders)
+
+
+# ---- kill -9 and the full disk, on real processes ----------------------------------------------------------------------------------
+
+_ENDLESS_INTENTS = """
+import sys
+from pathlib import Path
+from tests.adapters.test_journal import fill, open_journal, place
+journal = open_journal(Path(sys.argv[1]))
+journal.begin_epoch()
+while True:
+    start, end = journal.lease_client_ids(50)
+    for client_order_id in range(start, end):
+        journal.record_intent(place(client_order_id), epoch=1)
+        print(client_order_id, flush=True)
+        journal.note(fill(place(client_order_id), f"t{client_order_id}"))
+"""
+
+
+@pytest.mark.parametrize("promised", [1, 49, 130])
+def test_kill_loses_no_promised_intent(tmp_path: Path, promised: int) -> None:
+    """SIGKILL while intents are written: each one whose call had returned is there, and its id is never leased again."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", _ENDLESS_INTENTS, str(tmp_path / "journal.sqlite")], cwd=REPO, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    seen = [int(process.stdout.readline()) for _ in range(promised)]
+    process.send_signal(signal.SIGKILL)
+    seen += [int(line) for line in process.stdout if line.endswith("\n")]
+    process.wait()
+    process.stdout.close()
+    journal = open_journal(tmp_path / "journal.sqlite")
+    assert set(seen) <= {order.order.client_order_id for order in journal.fold().orders}
+    assert max(seen) < journal.lease_client_ids(1)[0]
+
+
+_DISK_FULL = """
+import resource, sys
+from pathlib import Path
+from core.ports import JournalFailed
+from tests.adapters.test_journal import fill, open_journal, place
+path = Path(sys.argv[1])
+journal = open_journal(path)
+journal.record_intent(place(1), epoch=1)
+journal.note(fill(place(1), "queued"))
+before = journal.fold()
+hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+resource.setrlimit(resource.RLIMIT_FSIZE, (path.with_name(path.name + "-wal").stat().st_size + 100, hard))
+try:
+    journal.record_intent(place(2), epoch=1)
+    print("durable")
+except JournalFailed as failed:
+    print("failed", journal.fold() == before)
+journal.note(fill(place(1), "also queued"))
+resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+journal.record_intent(place(3), epoch=1)
+print([order.order.client_order_id for order in journal.fold().orders], len(journal.fold().fill_keys))
+"""
+
+
+def test_full_disk_fails_the_intent_and_nothing_else(tmp_path: Path) -> None:
+    """JournalFailed, the state unchanged; once there is room again, all that was queued follows and the failed intent does not."""
+    path = tmp_path / "journal.sqlite"
+    done = subprocess.run([sys.executable, "-c", _DISK_FULL, str(path)], cwd=REPO, capture_output=True, text=True, check=False)
+    assert ["failed True", "[1, 3] 2"] == done.stdout.splitlines(), done.stderr
+    assert [1, 3] == [order.order.client_order_id for order in state_at(path).orders]
+
+
+def test_closed_journal_refuses_an_intent(tmp_path: Path) -> None:
+    """A late writer at shutdown gets JournalFailed, not an error of the database."""
+    journal = open_journal(tmp_path / "journal.sqlite")
+    journal.close(is_clean=True)
+    with pytest.raises(JournalFailed):
+        journal.record_intent(place(1), epoch=1)
+
+
+# ---- damaged files ---------------------------------------------------------------------------------------------------------------
+
+
+def killed_journal(folder: Path) -> tuple[Path, list[JournalState]]:
+    """A journal with records in the database and in the log, as a kill leaves it, and the state after each commit of the log."""
+    path = folder / "live" / "journal.sqlite"
+    first = open_journal(path)
+    trade(first, 1, 12)
+    first.close(is_clean=False)
+    journal = open_journal(path)
+    states = [journal.fold()]
+    for client_order_id in range(100, 112):
+        journal.note(fill(place(client_order_id - 1), f"w{client_order_id}", "0.01"))
+        journal.record_intent(place(client_order_id), epoch=2)
+        states.append(journal.fold())
+    copied = copy_journal(path, folder / "killed")
+    journal.close(is_clean=False)
+    return copied, states
+
+
+def outcome(path: Path) -> JournalState | None:
+    """The state that a restart would trade on, None for a refusal."""
+    try:
+        return state_at(path)
+    except JournalCorrupt:
+        return None
+
+
+def flip(path: Path, offset: int, mask: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[offset] ^= mask
+    path.write_bytes(data)
+
+
+def sampled_flips(size: int, seed: int, trials: int) -> list[tuple[int, int]]:
+    """All of the first 120 bytes, where each means something, then anywhere."""
+    dice = random.Random(seed)
+    return [(offset, 1 << dice.randrange(8)) for offset in range(min(size, 120))] + [
+        (dice.randrange(size), dice.choice((0x01, 0x80, 0xFF))) for _ in range(trials)
+    ]
+
+
+def test_flipped_byte_in_the_database_never_gives_another_state(tmp_path: Path) -> None:
+    """A database damaged in one byte is either read as before or refused."""
+    path = tmp_path / "journal.sqlite"
+    journal = open_journal(path)
+    trade(journal, 1, 30)
+    expected = journal.fold()
+    journal.close(is_clean=False)
+    different = []
+    for offset, mask in sampled_flips(path.stat().st_size, 1, 250):
+        damaged = copy_journal(path, tmp_path / "damaged")
+        flip(damaged, offset, mask)
+        if outcome(damaged) not in (expected, None):
+            different.append((offset, mask))
+    assert [] == different
+
+
+def test_flipped_byte_in_the_log_never_gives_another_state(tmp_path: Path) -> None:
+    """A log damaged before its last frame is refused or harmless; damage in the last frame looks like, and is taken as, a torn tail."""
+    path, states = killed_journal(tmp_path)
+    wal = Path(f"{path}-wal")
+    size = wal.stat().st_size
+    different = []
+    for offset, mask in sampled_flips(size, 2, 250):
+        damaged = copy_journal(path, tmp_path / "damaged")
+        flip(Path(f"{damaged}-wal"), offset, mask)
+        allowed = [states[-1], None, *([states[-2]] if offset >= size - 4120 else [])]
+        if outcome(damaged) not in allowed:
+            different.append((offset, mask))
+    assert [] == different
+
+
+def test_torn_log_gives_the_state_after_some_whole_commit(tmp_path: Path) -> None:
+    """Cut anywhere, the log yields a prefix of the commits: never a refusal, never half a commit."""
+    path, states = killed_journal(tmp_path)
+    size = Path(f"{path}-wal").stat().st_size
+    dice = random.Random(3)
+    cuts = [0, 31, 32, 33, size - 1, *(dice.randrange(size) for _ in range(80))]
+    strange = []
+    for cut in cuts:
+        torn = copy_journal(path, tmp_path / "torn")
+        with Path(f"{torn}-wal").open("r+b") as wal:
+            wal.truncate(cut)
+        if outcome(torn) not in states:
+            strange.append(cut)
+    assert [] == strange
+
+
+def test_last_commit_torn_at_any_byte_gives_the_commit_before(tmp_path: Path) -> None:
+    """The last record is either there or not there."""
+    path, states = killed_journal(tmp_path)
+    size = Path(f"{path}-wal").stat().st_size
+    for cut in range(size - 4119, size, 103):
+        torn = copy_journal(path, tmp_path / "torn")
+        with Path(f"{torn}-wal").open("r+b") as wal:
+            wal.truncate(cut)
+        assert states[-2] == outcome(torn)
+
+
+def test_refusal_is_one_line_that_names_file_and_record(tmp_path: Path) -> None:
+    """The operator needs to know what to look at."""
+    path, _ = killed_journal(tmp_path)
+    flip(path, FULL_LEAF, 0xFF)
+    with pytest.raises(JournalCorrupt, match=rf"^{path}: record \d+ is damaged$"):
+        open_journal(path)
+
+
+def test_schema_damaged_beyond_text_is_refused(tmp_path: Path) -> None:
+    """Bytes that are not UTF-8 in the table's definition are a refusal, not an error of the decoder."""
+    path = tmp_path / "journal.sqlite"
+    open_journal(path).close(is_clean=True)
+    flip(path, path.read_bytes().index(b"CREATE TABLE"), 0xFF)
+    with pytest.raises(JournalCorrupt):
+        open_journal(path)
+
+
+def test_refused_journal_is_left_as_it_was(tmp_path: Path) -> None:
+    """Looking at a damaged journal changes no byte of it: a person still has to read it."""
+    path, _ = killed_journal(tmp_path)
+    flip(path, FULL_LEAF, 0xFF)
+    before = (path.read_bytes(), Path(f"{path}-wal").read_bytes())
+    with pytest.raises(JournalCorrupt):
+        open_journal(path)
+    assert before == (path.read_bytes(), Path(f"{path}-wal").read_bytes())
+
+
+def test_empty_file_is_refused(tmp_path: Path) -> None:
+    """A journal is created whole under another name, so an empty one has lost its content."""
+    (tmp_path / "journal.sqlite").touch()
+    with pytest.raises(JournalCorrupt, match=r"journal\.sqlite: cut short"):
+        open_journal(tmp_path / "journal.sqlite")
+
+
+def test_log_without_its_database_is_refused(tmp_path: Path) -> None:
+    """Starting afresh beside an old log would forget its orders."""
+    path, _ = killed_journal(tmp_path)
+    path.unlink()
+    with pytest.raises(JournalCorrupt, match="write-ahead log is there"):
+        open_journal(path)
+
+
+def test_newer_schema_is_refused_by_name(tmp_path: Path) -> None:
+    """An older program must not guess at a newer journal."""
+    path = tmp_path / "journal.sqlite"
+    open_journal(path).close(is_clean=True)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+    with pytest.raises(JournalCorrupt, match="newer version"):
+        open_journal(path)
+
+
+@pytest.mark.parametrize("statement", ["DELETE FROM journal WHERE seq = 5", "DELETE FROM journal WHERE seq < 5"])
+def test_missing_records_are_refused(tmp_path: Path, statement: str) -> None:
+    """Records may only be gone where a base replaces them."""
+    path = tmp_path / "journal.sqlite"
+    journal = open_journal(path)
+    trade(journal, 1, 10)
+    journal.close(is_clean=True)
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute(statement)
+    with pytest.raises(JournalCorrupt, match="missing"):
+        open_journal(path)
+
+
+def test_another_database_is_refused(tmp_path: Path) -> None:
+    """A file of another program, even a sound one in the same mode, is no journal."""
+    path = tmp_path / "journal.sqlite"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("CREATE TABLE other (x)")
+    with pytest.raises(JournalCorrupt, match="not a journal of this program"):
+        open_journal(path)
