@@ -25,7 +25,7 @@ check: setup
 	$(VENV)/bin/mypy
 
 night: setup
-	$(PY) -m pytest -n $(JOBS) -m night --timeout 0
+	PERPFARM_NIGHT=1 $(PY) -m pytest -n $(JOBS) -m night --timeout 0
 
 bench: setup
 	$(PY) -m bench

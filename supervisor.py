@@ -35,7 +35,7 @@ from adapters.preflight import gather, print_checks
 from adapters.secrets import CREDENTIAL_NAMES, CredentialError, Redactor, load_credentials, read_env_file
 from adapters.status import StatusUnavailable, ask_status
 from adapters.terminal import TerminalView
-from adapters.venues import ACCOUNT_NAMES, open_venue
+from adapters.venues import ACCOUNT_NAMES, limiter_rates, open_venue
 from core.config import Config, ConfigError, VenueConfig, parse_config
 from core.health import HealthDump, to_json
 from core.messages import Alert, Message
@@ -221,17 +221,17 @@ def _trade(config: Config, credentials: Mapping[str, str], *, is_dry_run: bool, 
             journal.close(is_clean=False)
             failed = [f"{check.venue} {check.name}: {check.detail}" for check in checks if check.verdict == "fail"]
             return _refuse(f"no-go: {' | '.join(failed)}", EXIT_REFUSED)
-        sides = [Side(venue, facts.instrument, facts.fees, venue.limiter_rates) for venue, facts in found]
+        maker, hedge = (Side(venue, facts.instrument, facts.fees, limiter_rates(venue.name, venue.limits)) for venue, facts in found)
         files = CsvFiles(state_dir, wall_ms_of=_wall_clock())
         stack.callback(files.close)
-        return _Run(config, sides, journal, files, state_dir, is_dry_run=is_dry_run).go()
+        return _Run(config, maker, hedge, journal, files, state_dir, is_dry_run=is_dry_run).go()
 
 
 class _Run:
     """Everything of one run that needs both floors."""
 
     def __init__(
-        self, config: Config, sides: list[Side], journal: SqliteJournal, files: CsvFiles, state_dir: Path, *, is_dry_run: bool
+        self, config: Config, maker: Side, hedge: Side, journal: SqliteJournal, files: CsvFiles, state_dir: Path, *, is_dry_run: bool
     ) -> None:
         self._journal = journal
         self._state_dir = state_dir
@@ -240,17 +240,18 @@ class _Run:
         addresses = Addresses()
         actions = Actions(
             halt=lambda reason: self._alert("halt", reason),
-            exit_process=lambda reason: self._loop.fail(reason),
+            exit_process=lambda reason: self._loop.fail(reason),  # noqa: PLW0108  the loop does not exist yet
             enter_reducing=lambda reason: self._alert("reduce", reason),
             start_fallback=lambda name, reason: self._log.line("fallback", child=name, reason=reason),
             stop_fallback=lambda name: self._log.line("fallback_over", child=name),
             stay_down=lambda name, reason: self._alert("stay-down", f"{name} stays down: {reason}"),
-            reported=lambda report: self._log.report(report),
+            reported=self._log.report,
         )
         self._watch = Watch(addresses, actions, random.random)
         self._composition = Composition(
             config,
-            *sides,
+            maker,
+            hedge,
             journal,
             Outputs(files, self._view, self._log.message),
             addresses,
@@ -263,7 +264,7 @@ class _Run:
             VenueSymbol(
                 side.venue.name, side.instrument.symbol, side.instrument.lot_size, side.venue.capabilities.dead_man_switch
             )
-            for side in sides
+            for side in (maker, hedge)
         ]
         metrics = lambda: {"rest_fallback_triggers": float(self._composition.fallback.triggers)}  # noqa: E731  one line reads better
         self._loop = RunLoop(self._watch, ControlInbox(addresses), self._route, venues, self._write_health, metrics)

@@ -40,7 +40,7 @@ class CsvFile:
     """One append-only file of one thread. Each line is handed to the system whole before ``append`` returns."""
 
     def __init__(self, path: Path, header: str) -> None:
-        """Continue the file: a last line without its newline, torn by a kill, is cut off. Raises CsvUnusable, OSError."""
+        """Continue the file: a last line without its newline, torn by a kill, is cut off by the next. Raises CsvUnusable, OSError."""
         self.lost_lines = 0
         self._header = header.encode() + b"\n"
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
@@ -49,7 +49,6 @@ class CsvFile:
             head = os.pread(self._descriptor, len(self._header), 0)
             if head != self._header and (self._size or not self._header.startswith(head)):
                 raise CsvUnusable(f"{path}: its first line is not '{header}'; move the file away")
-            os.ftruncate(self._descriptor, self._size)
         except (CsvUnusable, OSError):
             os.close(self._descriptor)
             raise

@@ -21,3 +21,17 @@ def open_venue(name: str, config: VenueConfig, credentials: Mapping[str, str]) -
 
 ACCOUNT_NAMES = {"grvt": "GRVT_TRADING_ACCOUNT_ID", "backpack": "BACKPACK_PUBLIC_KEY"}
 """Which credential names the account that only one process may trade."""
+
+
+_LIMIT_CLASSES = {
+    "grvt": {"create": "create", "cancel": "cancel", "query": "order", "other": "fills"},
+    "backpack": {"total": "rest"},
+}
+
+
+def limiter_rates(name: str, limits: Mapping[str, float]) -> dict[str, float]:
+    """The adapter's requests per second by its own classes, as the classes of the rate limiter (core/rate_limiter.py).
+
+    GRVT has one bucket a route; the limiter's ``other`` holds all reads together and so stays below each of them.
+    """
+    return {ours: limits[theirs] for ours, theirs in _LIMIT_CLASSES[name].items()}

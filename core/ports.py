@@ -6,7 +6,7 @@ exception leaves it for anything a network or a venue can do. A programming erro
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import NamedTuple, Protocol
 
@@ -164,6 +164,8 @@ class Venue(Protocol):
     name: VenueId
     setup: VenueSetup
     capabilities: Capabilities
+    limits: Mapping[str, float]
+    """Requests per second by the venue's own classes, overrides applied."""
 
     def trade_lane(self, instrument: Instrument) -> TradeLane: ...
 

@@ -51,10 +51,10 @@ class Check(NamedTuple):
 
 
 def judge_pair(
-    maker: VenueFacts, hedge: VenueFacts, strategy: StrategyConfig, *, expected: dict[str, Decimal]
+    maker: VenueFacts, hedge: VenueFacts, strategy: StrategyConfig, *, explained: Mapping[VenueId, Explained]
 ) -> tuple[Check, ...]:
-    """All checks of both venues and of the pair; ``expected``: signed base position per venue that the journal explains."""
-    checks = [check for facts in (maker, hedge) for check in judge_venue(facts, strategy.size, expected)]
+    """All checks of both venues and of the pair; ``explained``: the positions that our own journal accounts for."""
+    checks = [check for facts in (maker, hedge) for check in judge_venue(facts, strategy.size, explained)]
     return (*checks, _mids(maker, hedge, strategy), _common_size(maker.instrument, hedge.instrument, strategy.size))
 
 

@@ -32,7 +32,7 @@ QUIET_S = 60.0
 STALLS_BEFORE_HALT = 3
 STALL_WINDOW_S = 600.0
 LOSS_WINDOW_S = 86_400.0
-HALTING_ALERTS = frozenset({"overfill", "fat-finger"})
+HALTING_ALERTS = frozenset({"overfill", "fat-finger", "halt"})
 """Facts that no state of the market explains: only a person may go on from there."""
 
 
@@ -55,6 +55,7 @@ class TradingStateMachine:
         self._foreign_at: float | None = None
         self._stalls: list[float] = []
         self._journal_failed_at: float | None = None
+        self._given_up: str | None = None
         self._refused_at: float | None = None
         self._pairs: deque[PairClosed] = deque()
         self._net = Decimal(0)
@@ -87,6 +88,8 @@ class TradingStateMachine:
             case PairClosed():
                 self._pairs.append(message)
                 self._net += message.net
+            case Alert() if message.key == "reduce":
+                self._given_up = message.text
             case Alert() if message.key == "journal":
                 self._journal_failed_at = now
             case Alert() if message.key in HALTING_ALERTS:
@@ -124,6 +127,8 @@ class TradingStateMachine:
 
     def _worry(self, now: float) -> str | None:
         """What forbids quoting; None = nothing does."""
+        if self._given_up is not None:
+            return self._given_up
         if self._mismatched:
             return f"{', '.join(sorted(self._mismatched))} reports a position that our fills do not explain"
         if self._foreign_at is not None and now - self._foreign_at < QUIET_S:

@@ -148,6 +148,11 @@ class Exchange:
         order = self._orders.get(order_id)
         return None if order is None else copy(order)
 
+    def leaves(self, order_id: int) -> Decimal:
+        """What may still fill of it; 0 where it is not open. For callers that need no copy of the whole order."""
+        order = self._orders.get(order_id)
+        return order.leaves if order is not None and order.status == "OPEN" else ZERO
+
     def by_client_id(self, account: str, client_id: str) -> SimOrder | None:
         """The latest order of that client id."""
         order = self._by_client_id.get((account, client_id))

@@ -13,7 +13,7 @@ from decimal import Decimal
 from functools import partial
 from typing import NamedTuple
 
-from core.types import Side
+from core.types import ZERO, Side
 from simulator.clock import Clock
 from simulator.exchange import Exchange
 
@@ -21,6 +21,9 @@ HOUSE = "house"
 FLOW = "flow"
 SIDES = (Side.BUY, Side.SELL)
 TAKER_TICKS = 3
+"""How far behind the touch a taker of the flow reaches."""
+REFILLED_TICKS = 6
+"""How far behind the touch the house looks for gaps; deeper ones wait until the touch comes near."""
 REACH = 0.05
 """How far the mid may leave its start, as a fraction of it."""
 
@@ -163,6 +166,8 @@ class _Venue:
         self._profile = profile
         self._usd_per_base = float(price)
         self._instrument = exchange.instruments[symbol]
+        self.level_base = self.quantity(shape.level_usd)
+        """The usual size of a level."""
         self._basis = 0
         self._spread = 1
         self._ladders = {side: _Ladder(self, side) for side in SIDES}
@@ -240,8 +245,10 @@ class _Ladder:
                 self._orders[ticks] = [self._venue.place(self._side, ticks, self._venue.level_quantity())]
 
     def refill(self) -> None:
-        for ticks in self._orders:
-            self._top_up(ticks)
+        for depth in range(REFILLED_TICKS):
+            ticks = self._touch - depth * self._side.sign
+            if ticks in self._orders:
+                self._top_up(ticks)
 
     def clear(self) -> None:
         for ticks in tuple(self._orders):
@@ -255,12 +262,11 @@ class _Ladder:
         return [*near, *far]
 
     def _top_up(self, ticks: int) -> None:
-        live = [order for order in map(self._venue.exchange.order, self._orders[ticks]) if order is not None]
-        have = sum((order.leaves for order in live), Decimal(0))
-        want = self._venue.level_quantity()
-        self._orders[ticks] = [order.order_id for order in live]
-        if have * 2 < want:
-            self._orders[ticks].append(self._venue.place(self._side, ticks, want - have))
+        orders, leaves = self._orders[ticks], self._venue.exchange.leaves
+        have = sum(map(leaves, orders), ZERO)
+        if have * 2 < self._venue.level_base:
+            orders[:] = [order_id for order_id in orders if leaves(order_id)]
+            orders.append(self._venue.place(self._side, ticks, self._venue.level_quantity()))
 
     def _cancel(self, ticks: int) -> None:
         for order_id in self._orders.pop(ticks):

@@ -141,6 +141,7 @@ file.append(["1", "one"])
 resource.setrlimit(resource.RLIMIT_FSIZE, (13, hard))
 file.append(["2", "two"])
 file.append(["3", "three"])
+print(Path(sys.argv[1]).read_text().endswith("\\n"))
 resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
 file.append(["4", "four"])
 print(file.lost_lines)
@@ -151,7 +152,7 @@ def test_full_disk_loses_lines_and_counts_them(tmp_path: Path) -> None:
     """The disk fills up in the middle of a line: no half line stays, and writing goes on when there is room again."""
     path = tmp_path / "x.csv"
     done = subprocess.run([sys.executable, "-c", _DISK_FULL, str(path)], cwd=REPO, capture_output=True, text=True, check=False)
-    assert "2\n" == done.stdout, done.stderr
+    assert "True\n2\n" == done.stdout, done.stderr
     assert "a,b\n1,one\n4,four\n" == path.read_text()
 
 
@@ -160,7 +161,7 @@ def test_full_disk_at_the_first_line_keeps_the_header_for_later(tmp_path: Path) 
     script = _DISK_FULL.replace('file.append(["1", "one"])\n', "").replace("(13, hard)", "(2, hard)")
     path = tmp_path / "x.csv"
     done = subprocess.run([sys.executable, "-c", script, str(path)], cwd=REPO, capture_output=True, text=True, check=False)
-    assert "2\n" == done.stdout, done.stderr
+    assert "False\n2\n" == done.stdout, done.stderr  # Empty: neither a half header.
     assert "a,b\n4,four\n" == path.read_text()
 
 

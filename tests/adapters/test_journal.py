@@ -35,6 +35,8 @@ from core.types import (
 GRVT = VenueId("grvt")
 FULL_LEAF = 2 * 4096 + 2_000
 """An offset in a full page of records, of which the log has no newer copy."""
+FRAME = 24 + 4096
+"""Size of one frame of the log: its header and a page."""
 REPO = Path(__file__).resolve().parents[2]
 
 
@@ -274,6 +276,29 @@ def test_messages_outside_the_fold_are_kept_as_notes(tmp_path: Path) -> None:
     assert (7, 7, ()) == (state.last_cycle_id, state.last_finished_cycle_id, state.orders)
 
 
+def test_each_note_is_written_once(tmp_path: Path) -> None:
+    """Notes leave the queue with the commit that carried them."""
+    journal = open_journal(tmp_path / "journal.sqlite")
+    journal.note(fill(place(1), "a"))
+    journal.record_intent(place(1), epoch=1)
+    journal.record_intent(place(2), epoch=1)
+    with closing(sqlite3.connect(tmp_path / "journal.sqlite")) as reader:
+        assert [("FILL",), ("INTENT",), ("INTENT",)] == reader.execute("SELECT kind FROM journal ORDER BY seq").fetchall()
+
+
+def test_failed_commit_leaves_no_transaction_behind(tmp_path: Path) -> None:
+    """A commit that the table refuses (its number is taken) fails alone; once the cause is gone the next one works."""
+    path = tmp_path / "journal.sqlite"
+    journal = open_journal(path)
+    with closing(sqlite3.connect(path, isolation_level=None, timeout=0)) as intruder:
+        intruder.execute("INSERT INTO journal (seq) VALUES (1)")
+        with pytest.raises(JournalFailed):
+            journal.record_intent(place(1), epoch=1)
+        intruder.execute("DELETE FROM journal")
+    journal.record_intent(place(2), epoch=1)
+    assert [2] == [order.order.client_order_id for order in state_at(path).orders]
+
+
 # ---- kill -9 and the full disk, on real processes ----------------------------------------------------------------------------------
 
 _ENDLESS_INTENTS = """
@@ -415,10 +440,23 @@ def test_flipped_byte_in_the_log_never_gives_another_state(tmp_path: Path) -> No
     for offset, mask in sampled_flips(size, 2, 250):
         damaged = copy_journal(path, tmp_path / "damaged")
         flip(Path(f"{damaged}-wal"), offset, mask)
-        allowed = [states[-1], None, *([states[-2]] if offset >= size - 4120 else [])]
+        allowed = [states[-1], None, *([states[-2]] if offset >= size - FRAME else [])]
         if outcome(damaged) not in allowed:
             different.append((offset, mask))
     assert [] == different
+
+
+def test_damaged_header_of_the_last_frame_but_one_is_refused(tmp_path: Path) -> None:
+    """The frame after it is whole by the checksum stored in it or by the one computed from it, whichever is not the damaged part."""
+    path, _ = killed_journal(tmp_path)
+    offset = Path(f"{path}-wal").stat().st_size - 2 * FRAME
+    accepted = []
+    for byte in range(24):
+        damaged = copy_journal(path, tmp_path / "damaged")
+        flip(Path(f"{damaged}-wal"), offset + byte, 0x01)
+        if outcome(damaged) is not None:
+            accepted.append(byte)
+    assert [] == accepted
 
 
 def test_torn_log_gives_the_state_after_some_whole_commit(tmp_path: Path) -> None:
@@ -441,7 +479,7 @@ def test_last_commit_torn_at_any_byte_gives_the_commit_before(tmp_path: Path) ->
     """The last record is either there or not there."""
     path, states = killed_journal(tmp_path)
     size = Path(f"{path}-wal").stat().st_size
-    for cut in range(size - 4119, size, 103):
+    for cut in range(size - FRAME + 1, size, 103):
         torn = copy_journal(path, tmp_path / "torn")
         with Path(f"{torn}-wal").open("r+b") as wal:
             wal.truncate(cut)

@@ -227,6 +227,14 @@ def test_one_hedge_covers_several_maker_fills_first_in_first_out() -> None:
     assert D("0.02") == book_keeper.open_quantity
 
 
+def test_fee_is_shared_out_by_quantity() -> None:
+    """A maker fill covered in two parts of 40 and 60 % carries its fee in the same shares."""
+    book_keeper = ledger()
+    book_keeper.handle(fill(Role.MAKER, Side.BUY, "0.10", "3000", fee="-0.03"))
+    rows = [row for part in ("0.04", "0.06") for row in book_keeper.handle(fill(Role.HEDGE, Side.SELL, part, "3000"))]
+    assert [D("-0.012"), D("-0.018")] == [row.maker_fee for row in rows]
+
+
 def test_unwind_fill_on_the_maker_venue_closes_exposure_without_fx() -> None:
     """The unwind trades in the maker's own quote currency."""
     row = pair_of(

@@ -250,24 +250,17 @@ def test_garbage_is_refused_and_never_raises_anything_else(body: bytes) -> None:
 
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda c: st.lists(c) | st.dictionaries(st.text(), c)))
 def test_any_json_is_read_or_refused(value: object) -> None:
-    """There is no third outcome."""
+    """There is no third outcome: anything but WireRefused would fail the test."""
     for read in BODIES:
-        with pytest.raises(WireRefused) if _is_refused(read, value) else _nothing():
-            read(encoded(value))
+        is_refused(read, value)
 
 
-def _is_refused(read: Callable[[bytes], object], value: object) -> bool:
+def is_refused(read: Callable[[bytes], object], value: object) -> bool:
     try:
         read(encoded(value))
     except WireRefused:
         return True
     return False
-
-
-class _nothing:  # noqa: N801 - reads like contextlib.nullcontext
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, *_: object) -> None: ...
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -276,7 +269,7 @@ def test_every_recorded_frame_is_read_or_refused_by_a_rule(name: str) -> None:
     for line in wire(name):
         body = encoded(line.get("frame", line))
         for read in BODIES:
-            _is_refused(read, line.get("frame", line))
+            is_refused(read, line.get("frame", line))
         parse.error_of(body)
         try:
             found = parse.envelope(body)
