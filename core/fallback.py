@@ -10,13 +10,15 @@ from core.messages import FeedChanged, Message, SetPolling, Tick, VenueReconcile
 from core.types import Channel, FeedState, Source, VenueId
 
 PATIENCE_S = 1.0
+START_PATIENCE_S = 5.0
+"""A first connection, with login and snapshots, may take longer than a reconnect is given."""
 GOOD_SYNCS = 2
 MARKET_GRACE_S = 2.0
 
 
 class _Feed:
     def __init__(self, now: float) -> None:
-        self.down_since: float | None = now
+        self.down_since: float | None = now + START_PATIENCE_S - PATIENCE_S
         self.live_since: float | None = None
         self.is_polled = False
         self.syncs = 0

@@ -69,6 +69,8 @@ REFUSAL_WINDOW_S = 10.0
 REST_AFTER_REFUSALS_S = 5.0
 QUOTE_DEADLINE_S = 1.0
 """A quote that could not leave within this time is not wanted any more."""
+EXPOSURE_GRACE_S = 1.0
+"""The rest of a partly filled quote goes on resting while its hedge is under way (the delta bound counts both); for this long."""
 BASIS_SAMPLES_KEPT = 2_000
 
 
@@ -105,6 +107,7 @@ class Quoter:
         self._cancelled: ClientOrderId | None = None
         self._last_timeout_cancel_at = float("-inf")
         self._held_since: float | None = None
+        self._exposed_since: float | None = None
         self._refusals: deque[float] = deque(maxlen=REFUSALS_BEFORE_REST + 1)
         self._resume_at = 0.0
         self._skip_reason = ""
@@ -128,7 +131,7 @@ class Quoter:
             case FeedChanged() if message.source is Source.WS:
                 self._feeds[(message.venue, message.channel)] = message.state
             case FillRecorded():
-                self._count_fill(message)
+                self._count_fill(message, now)
             case OrderChanged():
                 self._follow(message.order, now)
             case OrderDenied():
@@ -155,11 +158,13 @@ class Quoter:
             living = [order for order in message.orders if order.role is Role.MAKER and not order.is_closed]
             self._order = living[0] if living else None
 
-    def _count_fill(self, message: FillRecorded) -> None:
+    def _count_fill(self, message: FillRecorded, now: float) -> None:
         order = message.order
-        if order is None or self._attempt is None or order.client_order_id not in self._attempt.orders:
+        if order is None:
             return
-        self._attempt.filled += message.fill.quantity
+        if self._attempt is not None and order.client_order_id in self._attempt.orders:
+            self._attempt.filled += message.fill.quantity
+        self._follow(order, now)
 
     def _follow(self, order: OrderSnapshot, now: float) -> None:
         if order.role is not Role.MAKER or self._order is None or order.client_order_id != self._order.client_order_id:
@@ -187,6 +192,7 @@ class Quoter:
     def _evaluate(self, now: float) -> tuple[Message, ...]:
         out = self._ids.ask(now)
         self._sample_basis(now)
+        self._watch_exposure(now)
         if self._order is not None:
             return out + self._supervise(self._order, now)
         if self._attempt is not None:
@@ -194,6 +200,12 @@ class Quoter:
         if self._is_stopping or self._is_finished:
             return out
         return out + self._open(now)
+
+    def _watch_exposure(self, now: float) -> None:
+        if abs(self.ledger.net) < self._lot:
+            self._exposed_since = None
+        elif self._exposed_since is None:
+            self._exposed_since = now
 
     def _market(self) -> Market | None:
         maker, hedge = self._books.get(self._maker.venue), self._books.get(self._hedge.venue)
@@ -215,10 +227,10 @@ class Quoter:
         fault = market_fault(market, self._settings, now)
         if fault is not None:
             return fault
-        if abs(self.ledger.net) >= self._lot:
-            return "exposure is not hedged"
         if self.ledger.has_unknown:
             return "an order is of unknown outcome"
+        if self._exposed_since is not None and (self._order is None or now - self._exposed_since >= EXPOSURE_GRACE_S):
+            return "exposure is not hedged"
         return None
 
     # ---- a living order ------------------------------------------------------------------------------------------------------
@@ -329,9 +341,8 @@ class Quoter:
         assert cycle is not None
         cycle.requotes += attempt.requotes
         cycle.cancels += attempt.cancels
-        if attempt.phase == "BUILD":
-            cycle.intended += attempt.target
-            cycle.filled += attempt.filled
+        cycle.intended += attempt.target
+        cycle.filled += attempt.filled
         finished = AttemptFinished(
             cycle_id=cycle.cycle_id,
             phase=attempt.phase,
@@ -349,12 +360,11 @@ class Quoter:
             return () if self._is_stopping else self._open(now)
         self._cycle = None
         self._held_since = None
-        has_traded = cycle.filled > 0 or cycle.intended == 0
         self._done += 1
         finished = CycleFinished(
             cycle_id=cycle.cycle_id,
             started_at=cycle.started_at,
-            result="done" if has_traded else "no_fill",
+            result="done" if cycle.filled > 0 else "no_fill",
             intended=cycle.intended,
             filled=cycle.filled,
             requotes=cycle.requotes,

@@ -58,7 +58,7 @@ class MarketProfile(NamedTuple):
 _DEEP = VenueShape(12, 8, 12_000.0, 0.8, 1_500.0, 1.0, 2.0)
 PROFILES: Mapping[str, MarketProfile] = {
     "lively": MarketProfile(VenueShape(12, 8, 3_000.0, 0.7, 2_400.0, 1.0, 5.0), _DEEP, 1.2, 2, 3, 3),
-    "seeds": MarketProfile(VenueShape(12, 8, 9_000.0, 0.066, 2_400.0, 1.0, 2.0), _DEEP, 0.12, 1, 3, 2),
+    "seeds": MarketProfile(VenueShape(12, 8, 9_000.0, 0.063, 2_400.0, 1.0, 2.0), _DEEP, 0.12, 1, 3, 2),
 }
 
 

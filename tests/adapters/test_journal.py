@@ -209,7 +209,7 @@ def test_compaction_keeps_the_state(tmp_path: Path) -> None:
         open_journal(tmp_path / "plain.sqlite"),
         open_journal(tmp_path / "compacted.sqlite", compact_after_records=50),
     )
-    for first in range(1, 400, 20):
+    for first in range(1, 200, 20):
         trade(plain, first, 20)
         trade(compacted, first, 20)
     compacted._connection.close()
@@ -226,7 +226,7 @@ def test_compaction_keeps_the_state(tmp_path: Path) -> None:
 def test_compaction_drops_the_records_it_replaces(tmp_path: Path) -> None:
     """The table stays small however long the run."""
     journal = open_journal(tmp_path / "journal.sqlite", compact_after_records=50)
-    for first in range(1, 400, 20):
+    for first in range(1, 200, 20):
         trade(journal, first, 20)
     with closing(sqlite3.connect(tmp_path / "journal.sqlite")) as reader:
         assert reader.execute("SELECT count(*) FROM journal").fetchone()[0] <= 110
@@ -423,7 +423,7 @@ def test_flipped_byte_in_the_database_never_gives_another_state(tmp_path: Path) 
     expected = journal.fold()
     journal.close(is_clean=False)
     different = []
-    for offset, mask in sampled_flips(path.stat().st_size, 1, 250):
+    for offset, mask in sampled_flips(path.stat().st_size, 1, 150):
         damaged = copy_journal(path, tmp_path / "damaged")
         flip(damaged, offset, mask)
         if outcome(damaged) not in (expected, None):
@@ -437,7 +437,7 @@ def test_flipped_byte_in_the_log_never_gives_another_state(tmp_path: Path) -> No
     wal = Path(f"{path}-wal")
     size = wal.stat().st_size
     different = []
-    for offset, mask in sampled_flips(size, 2, 250):
+    for offset, mask in sampled_flips(size, 2, 150):
         damaged = copy_journal(path, tmp_path / "damaged")
         flip(Path(f"{damaged}-wal"), offset, mask)
         allowed = [states[-1], None, *([states[-2]] if offset >= size - FRAME else [])]

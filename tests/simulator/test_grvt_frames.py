@@ -71,6 +71,14 @@ def test_full_books_come_each_period_changed_or_not(rig: Rig) -> None:
     assert ([10, 10, 10], [("0", "0"), ("1", "0"), ("2", "1")]) == (sizes, peer.numbers("v1.book.s"))
 
 
+def test_subscribing_twice_does_not_double_the_frames(rig: Rig) -> None:
+    """The same selector again brings a new snapshot, and still one frame per period."""
+    peer = rig.follow("v1.book.s", f"{ETH}@500-10")
+    rig.send(peer, "subscribe", {"stream": "v1.book.s", "selectors": [f"{ETH}@500-10"]})
+    rig.clock.run_for(1.0)
+    assert ["0", "0", "1", "2"] == [number for number, _ in peer.numbers("v1.book.s")]
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     moves=st.lists(
@@ -121,6 +129,7 @@ def test_mini_deltas_show_changed_fields(rig: Rig) -> None:
 def test_raw_minis_leave_at_once_and_know_the_bbo_only(rig: Rig) -> None:
     """Rate 0 does not wait; a change behind the best price is no change."""
     rig.house(Side.BUY, "3000")
+    rig.house(Side.SELL, "3001")
     peer = rig.follow("v1.mini.d", f"{ETH}@0")
     rig.house(Side.BUY, "2999")
     rig.house(Side.BUY, "3000.5", "2")
@@ -192,8 +201,9 @@ def test_a_delayed_frame_holds_back_its_followers(rig: Rig) -> None:
     rig.nemesis.frames = [FrameFault("delay", delay_s=2.0)]
     rig.create(client=1)
     rig.create(client=2)
+    rig.clock.run_for(1.9)
     early = peer.numbers("v1.state")
-    rig.clock.run_for(2.0)
+    rig.clock.run_for(0.2)
     assert ([], [("1", "0"), ("2", "1")]) == (early, peer.numbers("v1.state"))
 
 
@@ -219,6 +229,26 @@ def test_lost_calls_cut_the_connection(rig: Rig, kind: Any, orders: int) -> None
     rig.nemesis.requests["create_order"] = RequestFault(kind)
     rig.send(peer, "v1/create_order", {"order": rig.order()})
     assert (True, [], orders) == (peer.is_aborted, peer.texts, len(rig.exchange.open_orders(SUB)))
+
+
+def test_a_cut_connection_hears_nothing_more(rig: Rig) -> None:
+    """What happens after the cut does not reach the client any more."""
+    peer = rig.watch("v1.state")
+    rig.nemesis.requests["create_order"] = RequestFault("lose_request")
+    rig.send(peer, "v1/create_order", {"order": rig.order()})
+    rig.create()
+    assert [] == peer.texts
+
+
+def test_frames_on_their_way_die_with_the_connection() -> None:
+    """A frame still delayed when the client leaves is not sent."""
+    rig = Rig(delays=Delays(0.0, 0.0, 0.5))
+    rig.login()
+    peer = rig.watch("v1.state")
+    rig.create()
+    rig.face.trading.closed(peer)
+    rig.clock.run_for(1)
+    assert [] == peer.texts
 
 
 def test_a_late_call_is_executed_after_the_connection_is_gone(rig: Rig) -> None:

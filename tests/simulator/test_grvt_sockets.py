@@ -249,10 +249,11 @@ def test_frames_are_numbered_from_the_reply_on(rig: Rig) -> None:
 
 
 def test_counters_go_on_over_reconnects(rig: Rig) -> None:
-    """A second connection to the same gateway starts after the first one's last number."""
+    """A second connection starts after the first one's last number; what nobody followed used up none."""
     first = rig.watch("v1.state")
     rig.create(client=1)
     rig.face.trading.closed(first)
+    rig.create(client=3)
     second = rig.trading()
     reply = rig.send(second, "subscribe", subscribe("v1.state", SUB))["result"]
     rig.create(client=2)

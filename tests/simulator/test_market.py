@@ -106,7 +106,7 @@ def test_lively_fills_some_orders_in_parts(lively_trial: Trial) -> None:
 def test_seeds_fills_with_the_hazard_the_seeds_measured() -> None:
     """At the touch the hazard lies between 0.037 and 0.060 per second, two standard errors included (STRATEGY.md D4)."""
     trial = Trial(new_world("seeds", seed=7), look_s=0.5)
-    trial.run(12_000.0)
+    trial.run(10_000.0)
     fills = len(trial.fill_times)
     hazard = fills / trial.at_touch_s
     error = 2 * hazard / math.sqrt(fills)
