@@ -32,7 +32,7 @@ from adapters.lock import AlreadyRunning, Claim, SingleInstance
 from adapters.logs import setup_logging
 from adapters.paper import PaperEndpoints, PaperFailed, PaperVenues
 from adapters.preflight import gather, print_checks
-from adapters.secrets import CREDENTIAL_NAMES, CredentialError, Redactor, load_credentials, read_env_file
+from adapters.secrets import CredentialsRefused, Redactor, load_credentials, read_env_file
 from adapters.status import StatusUnavailable, ask_status
 from adapters.terminal import TerminalView
 from adapters.venues import ACCOUNT_NAMES, limiter_rates, open_venue
@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         return int(arguments.command(arguments))
-    except (ConfigError, CredentialError, VenueRefused, PaperFailed, StatusUnavailable, CsvUnusable) as error:
+    except (ConfigError, CredentialsRefused, VenueRefused, PaperFailed, StatusUnavailable, CsvUnusable) as error:
         return _refuse(str(error), EXIT_REFUSED)
     except AlreadyRunning as error:
         return _refuse(str(error), EXIT_LOCKED)
@@ -210,18 +210,19 @@ def _preflight(
 def _trade(config: Config, credentials: Mapping[str, str], *, is_dry_run: bool, is_locked: bool = False) -> int:
     """Lock, journal, preflight, actors, watch, ordered stop."""
     state_dir = Path(config.run.state_dir)
-    redactor = Redactor(credentials[name] for name in CREDENTIAL_NAMES if credentials.get(name))
     with ExitStack() as stack:
         if not is_locked:
             stack.enter_context(SingleInstance(state_dir, _claims(config, credentials)))
-        setup_logging(state_dir, config.run.log_level, redactor)
+        stack.callback(setup_logging(state_dir, config.run.log_level, Redactor.of(credentials)).close)
         journal = SqliteJournal(state_dir / "journal.sqlite")
         checks, found = _preflight(config, credentials, journal)
         if not is_go(checks):
             journal.close(is_clean=False)
             failed = [f"{check.venue} {check.name}: {check.detail}" for check in checks if check.verdict == "fail"]
             return _refuse(f"no-go: {' | '.join(failed)}", EXIT_REFUSED)
-        maker, hedge = (Side(venue, facts.instrument, facts.fees, limiter_rates(venue.name, venue.limits)) for venue, facts in found)
+        maker, hedge = (
+            Side(venue, facts.instrument, facts.fees, limiter_rates(venue.name, venue.limits)) for venue, facts in found
+        )
         files = CsvFiles(state_dir, wall_ms_of=_wall_clock())
         stack.callback(files.close)
         return _Run(config, maker, hedge, journal, files, state_dir, is_dry_run=is_dry_run).go()
@@ -231,7 +232,15 @@ class _Run:
     """Everything of one run that needs both floors."""
 
     def __init__(
-        self, config: Config, maker: Side, hedge: Side, journal: SqliteJournal, files: CsvFiles, state_dir: Path, *, is_dry_run: bool
+        self,
+        config: Config,
+        maker: Side,
+        hedge: Side,
+        journal: SqliteJournal,
+        files: CsvFiles,
+        state_dir: Path,
+        *,
+        is_dry_run: bool,
     ) -> None:
         self._journal = journal
         self._state_dir = state_dir

@@ -222,7 +222,7 @@ class Actor(pykka.ThreadingActor):
             text += f"\nand then its crashed hook failed:\n{_failure(second).traceback}"
         identity = self.identity
         report = CrashReport(identity.name, identity.kind, identity.epoch, where, failure.error, text)
-        attempt(lambda: identity.report(report))
+        identity.report(report)
 
     def _flooded(self, depth: int) -> None:
         identity = self.identity

@@ -6,23 +6,12 @@ import time
 from collections.abc import Callable, Mapping
 
 from actors.base import CoreActor, Identity
-from actors.mailbox import Address
-from core.messages import (
-    CancelAll,
-    CancelOrder,
-    FetchFills,
-    FetchOpenOrders,
-    FetchPosition,
-    Message,
-    PlaceOrder,
-    QueryOrder,
-    RenewDeadMan,
-)
+from core.messages import Message
 from core.rate_limiter import RateLimiter
 
 
 class RateLimiterActor(CoreActor):
-    """``route`` gets each granted command and each refusal; ``lanes`` makes one from addresses."""
+    """``route`` gets each granted command and each refusal. It wakes itself when the next one is due."""
 
     core: RateLimiter
 
@@ -35,18 +24,3 @@ class RateLimiterActor(CoreActor):
     def health(self) -> Mapping[str, object]:
         """``{"limits": {class: LimitHealth}}``."""
         return {"limits": self.core.tokens(time.monotonic())}
-
-
-def lanes(trade: Address, query: Address, upward: Callable[[Message], None]) -> Callable[[Message], None]:
-    """Route of one venue's limiter: orders and cancels to the trade lane, reads to the query lane, refusals up."""
-
-    def route(message: Message) -> None:
-        match message:
-            case PlaceOrder() | CancelOrder() | CancelAll() | RenewDeadMan():
-                trade.tell(message)
-            case QueryOrder() | FetchFills() | FetchOpenOrders() | FetchPosition():
-                query.tell(message)
-            case _:
-                upward(message)
-
-    return route

@@ -31,7 +31,7 @@ from core.messages import (
     TradingStateChanged,
 )
 from core.pairing import PairLedger, PairRow
-from core.ports import Journal
+from core.ports import Journal, JournalFailed
 from core.totals import RunStatus, RunTotals
 from core.types import TradingState
 
@@ -94,7 +94,7 @@ class Recorder(Actor):
         self._arm()
 
     def stopped(self) -> None:
-        self._journal.flush()
+        self._flush()
 
     def handle(self, message: Message) -> None:
         if isinstance(message, (BookUpdated, BookLost)):
@@ -109,8 +109,16 @@ class Recorder(Actor):
         if self.inbox.wake_at is None:
             self.inbox.wake_at = time.monotonic() + FLUSH_S
 
+    def _flush(self) -> None:
+        """Notes that cannot be written stay queued; trading goes on reducing until the disk takes them (RELIABILITY.md P6)."""
+        try:
+            self._journal.flush()
+        except JournalFailed as error:
+            text = f"the journal cannot be written: {error}"
+            self._route(Alert(level="critical", key="journal", text=text, at=time.monotonic()))
+
     def _tick(self) -> None:
-        self._journal.flush()
+        self._flush()
         now = time.monotonic()
         for message in self._ledger.ask(self.identity.epoch, now):
             self._route(message)

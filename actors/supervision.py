@@ -29,7 +29,6 @@ from core.supervision import (
     RestartChild,
     StartFallback,
     StayDown,
-    StopChild,
     StopFallback,
     SupervisionCommand,
     SupervisionEvent,
@@ -151,6 +150,8 @@ class Watch:
 
     def tell(self, event: SupervisionEvent, now: float) -> None:
         """Something that only the composition sees, such as ChildSilent or ChildSynced; ``epoch`` from ``epoch_of``."""
+        if self._is_stopping:
+            return
         self._carry_out(self._policy.handle(event, now, self._jitter()), now)
 
     def epoch_of(self, name: str) -> int:
@@ -228,15 +229,15 @@ class Watch:
 
     def _crashed(self, report: CrashReport, now: float) -> None:
         running = self._running.get(report.name)
-        if self._is_stopping or running is None or running.epoch != report.epoch:
-            # Nothing is restarted on the way out, and a thread that was given up and falls over late says nothing about its successor.
+        if running is None or running.epoch != report.epoch:
+            # A thread that was given up fell over late, which says nothing about its successor.
             return
         self._forget(report.name)
         self.tell(ChildCrashed(name=report.name, epoch=report.epoch, reason=f"{report.where}: {report.error}"), now)
 
     def _look_at_children(self, now: float, credit_s: float) -> None:
         for name, running in list(self._running.items()):
-            if self._running.get(name) is not running or self._is_stopping:
+            if self._running.get(name) is not running:
                 continue
             busy_s = running.watch_beat(now, credit_s)
             if running.busy_since is None and not running.ref.is_alive():
@@ -261,11 +262,9 @@ class Watch:
     def _carry_out(self, commands: tuple[SupervisionCommand, ...], now: float) -> None:
         for command in commands:
             match command:
-                case StopChild():
-                    self._retire(command.name)
                 case RestartChild():
                     self._due[command.name] = (now + command.delay_s, command.epoch)
-                    # A silent child still runs; its successor must not find it acting.
+                    # A silent child still runs, and so does one that is rebuilt with another; the successor must not find it acting.
                     self._retire(command.name)
                 case StartFallback():
                     self._actions.start_fallback(command.name, command.reason)
@@ -287,7 +286,7 @@ class Watch:
     def _start_due(self, now: float) -> None:
         for name in self._children:
             due_at, epoch = self._due.get(name, (float("inf"), 0))
-            if due_at <= now and not self._is_stopping:
+            if due_at <= now:
                 del self._due[name]
                 self._start_child(name, epoch, now)
 

@@ -155,7 +155,7 @@ class SqliteJournal:
         self._last_seq += len(rows)
         self._records_since_base += len(rows)
         for row in rows:
-            if row.kind != "NOTE":
+            if row.kind not in ("NOTE", "BASE"):  # A base is this very fold's own state.
                 self._fold.apply(row.message, row.wall_ms)
 
     def _transact(self, statements: Iterable[tuple[str, tuple[object, ...]]]) -> None:

@@ -139,13 +139,9 @@ class _Command(msgspec.Struct, frozen=True, kw_only=True):
     pass
 
 
-class StopChild(_Command, frozen=True):
-    """Fence and stop a living child now; a RestartChild for it follows. Without effect on one that is already down."""
-
-    name: str
-
-
 class RestartChild(_Command, frozen=True):
+    """Fence and stop it now, should it still run, and start it after ``delay_s`` seconds with ``epoch``."""
+
     name: str
     delay_s: float
     epoch: int
@@ -181,7 +177,7 @@ class ExitProcess(_Command, frozen=True):
     reason: str
 
 
-SupervisionCommand = StopChild | RestartChild | StartFallback | StopFallback | StayDown | EnterReducing | Halt | ExitProcess
+SupervisionCommand = RestartChild | StartFallback | StopFallback | StayDown | EnterReducing | Halt | ExitProcess
 
 
 class _Child:
@@ -276,9 +272,7 @@ class SupervisionPolicy:
         if spec.restart == "never" or len(child.failed_at) > spec.intensity:
             return self._give_up(child, f"{spec.name}: {reason}")
         delay_s = _backoff_s(spec, len(child.failed_at), jitter)
-        dependents = self._dependents(child)
-        stops = tuple(StopChild(name=other.spec.name) for other in reversed(dependents))
-        return stops + tuple(self._restart(each, delay_s) for each in (child, *dependents))
+        return tuple(self._restart(each, delay_s) for each in (child, *self._dependents(child)))
 
     def _dependents(self, failed: _Child) -> list[_Child]:
         """Living children started after ``failed`` that build on what it lost; one already waiting for its restart keeps its turn."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from typing import NamedTuple
 
 from adapters.backpack import frames, requests
@@ -74,6 +75,8 @@ class BackpackMarketSession:
         self._data_at = now
         self._fetch_at = now
         self._tries = 0
+        self._floor: Decimal | None = None
+        self._ceiling: Decimal | None = None
 
     def endpoint(self) -> Endpoint:
         return Endpoint(self._url)
@@ -128,7 +131,15 @@ class BackpackMarketSession:
             self._book.apply(delta.bids, delta.asks)
             if self._book.is_crossed:
                 return self._start_over(f"book crossed at update {delta.last_id}", delta, now)
+            if self._is_beyond_snapshot():
+                return self._start_over(f"book left its snapshot at update {delta.last_id}", delta, now)
         return self._publish(delta.venue_time_ms, now)
+
+    def _is_beyond_snapshot(self) -> bool:
+        """Whether the levels shown reach past a truncated snapshot: out there, what never changed is unknown (backpack.md §7)."""
+        bids, asks = self._book.top(BOOK_DEPTH)
+        is_below = self._floor is not None and bool(bids) and bids[-1].price < self._floor
+        return is_below or (self._ceiling is not None and bool(asks) and asks[-1].price > self._ceiling)
 
     def _keep(self, delta: DepthDelta) -> None:
         if len(self._buffer) >= MAX_BUFFERED:
@@ -168,6 +179,9 @@ class BackpackMarketSession:
     def _replay(self, snapshot: DepthSnapshot) -> DepthSequence | None:
         """The book of snapshot and buffer, or None where a delta between them is missing."""
         sequence = DepthSequence(snapshot.last_id)
+        full = requests.SNAPSHOT_DEPTH
+        self._floor = min(price for price, _ in snapshot.bids) if len(snapshot.bids) >= full else None
+        self._ceiling = max(price for price, _ in snapshot.asks) if len(snapshot.asks) >= full else None
         self._book.reset(snapshot.bids, snapshot.asks)
         for delta in self._buffer:
             accepted = sequence.accepts(delta.first_id, delta.last_id)

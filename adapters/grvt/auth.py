@@ -14,6 +14,7 @@ from email.utils import parsedate_to_datetime
 from typing import NamedTuple, Protocol
 
 from adapters.grvt import parse, requests
+from adapters.grvt.envelope import error_of
 from adapters.grvt.values import WireRefused
 from adapters.transport.rest import NotSent, Ok, Outcome, Refused, Unknown
 
@@ -128,7 +129,7 @@ class GrvtAuth:
             case Ok(_, answer, body):
                 return self._accepted(answer, body, asked_at)
             case Refused(status, _, body, _):
-                typed = parse.error_of(body)
+                typed = error_of(body)
                 if typed is None:
                     raise LoginFailed(f"login answered HTTP {status} without a venue error")
                 raise LoginFailed(self._clean(f"login refused: HTTP {status} code {typed[0]} {typed[1]}"), is_refused=True)

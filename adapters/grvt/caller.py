@@ -9,9 +9,10 @@ import time
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from adapters.grvt import codes, parse
+from adapters.grvt import codes
 from adapters.grvt.auth import GrvtAuth, LoginFailed, Rest
 from adapters.grvt.clock import VenueClock
+from adapters.grvt.envelope import error_of
 from adapters.grvt.requests import Call
 from adapters.grvt.values import VENUE, redacted
 from adapters.transport.rest import NotSent, Ok, Refused, Unknown
@@ -108,7 +109,7 @@ class Caller:
             case NotSent(reason):
                 return NotSent(redacted(reason))
             case Unknown(reason, _, body):
-                typed = parse.error_of(body)
+                typed = error_of(body)
                 return Lost(redacted(reason) + (f" (code {typed[0]} {typed[1]})" if typed else ""))
 
 
@@ -120,7 +121,7 @@ def rate_limited(reply: Reply, now: float) -> tuple[RateLimited, ...]:
 
 
 def _refused(status: int, body: bytes, retry_after_s: float | None) -> Reply:
-    typed = parse.error_of(body)
+    typed = error_of(body)
     if typed is None:
         reason = f"HTTP {status} without a venue error"
         return Lost(reason, is_rate_limit=status == _TOO_MANY_REQUESTS, retry_after_s=retry_after_s)

@@ -7,11 +7,12 @@ a list without that fill.
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import msgspec
 
 from adapters.grvt import models
+from adapters.grvt.envelope import decode
 from adapters.grvt.values import (
     VENUE,
     Rule,
@@ -20,7 +21,6 @@ from adapters.grvt.values import (
     not_negative,
     number,
     positive,
-    redacted,
     uint,
     unix_ms,
     venue_order_id,
@@ -33,7 +33,6 @@ BOOK_LEVELS = 20
 _UNSPECIFIED = "UNSPECIFIED"
 _UNSEEN = frozenset({OrderState.SUBMITTED, OrderState.REJECTED, OrderState.UNKNOWN})
 """States in which a missing traded size can only mean that nothing traded so far."""
-T = TypeVar("T")
 
 
 class Account(NamedTuple):
@@ -60,78 +59,16 @@ class Changes(NamedTuple):
     venue_time_ms: int
 
 
-class Confirmed(NamedTuple):
-    """Answer to a subscribe request; ``first_sequence`` of the selector at the same index, where given."""
-
-    request_id: int
-    stream: str
-    selectors: tuple[str, ...]
-    first_sequence: tuple[int, ...]
-
-
-class Failed(NamedTuple):
-    """An error on the socket; ``request_id`` None or 0 where it belongs to no request of ours."""
-
-    request_id: int | None
-    code: int
-    message: str
-
-
-class Feed(NamedTuple):
-    """A data frame: ``sequence`` 0 is a snapshot; ``feed`` is still encoded."""
-
-    stream: str
-    selector: str
-    sequence: int
-    previous: int | None
-    feed: bytes
-
-
-# ---- envelopes ---------------------------------------------------------------------------------------------------------------
-
-
-def envelope(frame: bytes) -> Confirmed | Failed | Feed:
-    """What kind of frame this is (grvt.md §2); lite and legacy dialects are refused, errors of any dialect with full names read."""
-    found = _decode(_ENVELOPE, frame)
-    if found.error is not None:
-        return Failed(found.id, uint(found.error.code, "code", 32), redacted(found.error.message or ""))
-    if found.code is not None:
-        return Failed(None, found.code, redacted(found.message or ""))
-    if bytes(found.feed) and found.stream and found.sequence_number is not None:
-        previous = found.prev_sequence_number
-        return Feed(
-            stream=found.stream,
-            selector=found.selector,
-            sequence=uint(found.sequence_number, "sequence_number", 64),
-            previous=None if previous is None else uint(previous, "prev_sequence_number", 64),
-            feed=bytes(found.feed),
-        )
-    if bytes(found.result) and found.id is not None:
-        answer = _decode(_SUBSCRIBED, bytes(found.result))
-        first = tuple(uint(value, "first_sequence_number", 64) for value in answer.first_sequence_number)
-        return Confirmed(found.id, answer.stream, answer.subs, first)
-    raise WireRefused(Rule.UNKNOWN_KIND, "neither an answer nor a feed frame")
-
-
-def error_of(body: bytes) -> tuple[int, str] | None:
-    """(code, message) of a typed REST error, or None: an HTML page of a proxy is not the venue's word."""
-    try:
-        found = _decode(_ERROR, body)
-        return uint(found.code, "code", 32), redacted(found.message or "")[:200]
-    except WireRefused:
-        return None
-
-
 # ---- feeds -------------------------------------------------------------------------------------------------------------------
 
 
 def order_feed(feed: bytes, account: Account, now: float) -> OrderReported:
-    return _stated_order(_decode(_ORDER, feed), account, Source.WS, now)
+    return _stated_order(decode(_ORDER, feed), account, Source.WS, now)
 
 
 def state_feed(feed: bytes, account: Account, now: float) -> OrderReported:
     """``v1.state`` names no instrument: the subscription is for one symbol only."""
-    found = _decode(_STATE_FEED, feed)
+    found = decode(_STATE_FEED, feed)
     state, filled, reason = _state(found.order_state)
     return OrderReported(
         venue=VENUE,
@@ -147,17 +84,17 @@ def state_feed(feed: bytes, account: Account, now: float) -> OrderReported:
 
 
 def fill_feed(feed: bytes, account: Account, now: float) -> FillReported:
-    return _fill(_decode(_FILL, feed), account, Source.WS, now)
+    return _fill(decode(_FILL, feed), account, Source.WS, now)
 
 
 def position_feed(feed: bytes, account: Account, now: float) -> PositionReported:
-    found = _decode(_POSITION, feed)
+    found = decode(_POSITION, feed)
     _check_account(found.sub_account_id, account)
     return _position(found.instrument, number(found.size, "size"), Source.WS, now)
 
 
 def book_feed(feed: bytes, symbol: str) -> Changes:
-    return _changes(_decode(_BOOK, feed), symbol)
+    return _changes(decode(_BOOK, feed), symbol)
 
 
 # ---- REST answers ------------------------------------------------------------------------------------------------------------
@@ -165,7 +102,7 @@ def book_feed(feed: bytes, symbol: str) -> Changes:
 
 def created(body: bytes, account: Account, now: float) -> Created:
     """The answer to create_order: id 0x00 and PENDING before matching (grvt.md §0.2)."""
-    found = _decode(_ORDER_ANSWER, body).result
+    found = decode(_ORDER_ANSWER, body).result
     _check_account(found.sub_account_id, account)
     report = None
     if found.state is not None and found.state.status not in ("PENDING", _UNSPECIFIED):
@@ -174,18 +111,18 @@ def created(body: bytes, account: Account, now: float) -> Created:
 
 
 def order_answer(body: bytes, account: Account, now: float) -> OrderReported:
-    return _stated_order(_decode(_ORDER_ANSWER, body).result, account, Source.REST, now)
+    return _stated_order(decode(_ORDER_ANSWER, body).result, account, Source.REST, now)
 
 
 def open_orders(body: bytes, account: Account, now: float) -> tuple[OrderReported, ...]:
     """Orders of our symbol; those of other symbols are left out, an order that cannot be read refuses the list."""
-    reports = (_stated_order(order, account, Source.REST, now) for order in _decode(_ORDERS_ANSWER, body).result)
+    reports = (_stated_order(order, account, Source.REST, now) for order in decode(_ORDERS_ANSWER, body).result)
     return tuple(report for report in reports if report.symbol == account.symbol)
 
 
 def fill_page(body: bytes, account: Account, now: float) -> tuple[tuple[FillReported, ...], str]:
     """(fills of our symbol, cursor of the next page or "")."""
-    page = _decode(_FILLS_ANSWER, body)
+    page = decode(_FILLS_ANSWER, body)
     fills = (_fill(fill, account, Source.REST, now) for fill in page.result)
     return tuple(fill for fill in fills if fill.symbol == account.symbol), page.next or ""
 
@@ -193,7 +130,7 @@ def fill_page(body: bytes, account: Account, now: float) -> tuple[tuple[FillRepo
 def position_answer(body: bytes, account: Account, now: float) -> PositionReported:
     """Flat only where a well-formed list of our own sub-account has no row of the symbol."""
     quantity = ZERO
-    for row in _decode(_POSITIONS_ANSWER, body).result:
+    for row in decode(_POSITIONS_ANSWER, body).result:
         _check_account(row.sub_account_id, account)
         if row.instrument == account.symbol:
             quantity += number(row.size, "size")
@@ -201,30 +138,30 @@ def position_answer(body: bytes, account: Account, now: float) -> PositionReport
 
 
 def book_answer(body: bytes, symbol: str, now: float) -> BookUpdated:
-    changes = _changes(_decode(_BOOK_ANSWER, body).result, symbol)
+    changes = _changes(decode(_BOOK_ANSWER, body).result, symbol)
     book = Book()
     book.reset(changes.bids, changes.asks)
     return book_updated(book, symbol, changes.venue_time_ms, now)
 
 
 def is_acknowledged(body: bytes) -> bool:
-    return _decode(_ACK_ANSWER, body).result.ack in (True, "true")
+    return decode(_ACK_ANSWER, body).result.ack in (True, "true")
 
 
 def server_time_ms(body: bytes) -> int:
-    return uint(_decode(_TIME_ANSWER, body).server_time, "server_time", 64)
+    return uint(decode(_TIME_ANSWER, body).server_time, "server_time", 64)
 
 
 def instruments(body: bytes) -> tuple[models.InstrumentRow, ...]:
-    return _decode(_INSTRUMENTS_ANSWER, body).result
+    return decode(_INSTRUMENTS_ANSWER, body).result
 
 
 def summary(body: bytes) -> models.Summary:
-    return _decode(_SUMMARY_ANSWER, body).result
+    return decode(_SUMMARY_ANSWER, body).result
 
 
 def login(body: bytes) -> models.LoginAnswer:
-    return _decode(_LOGIN_ANSWER, body)
+    return decode(_LOGIN_ANSWER, body)
 
 
 # ---- pieces ------------------------------------------------------------------------------------------------------------------
@@ -335,18 +272,6 @@ def _check_account(found: str | int, account: Account) -> None:
         raise WireRefused(Rule.OTHER_ACCOUNT, f"sub-account {str(found)[:40]}")
 
 
-def _decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
-    try:
-        return decoder.decode(body)
-    except msgspec.ValidationError as error:
-        raise WireRefused(Rule.WRONG_SHAPE, str(error)) from None
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise WireRefused(Rule.NOT_JSON, type(error).__name__) from None
-
-
-_ENVELOPE = msgspec.json.Decoder(models.Envelope)
-_SUBSCRIBED = msgspec.json.Decoder(models.Subscribed)
-_ERROR = msgspec.json.Decoder(models.ErrorBody)
 _ORDER = msgspec.json.Decoder(models.Order)
 _STATE_FEED = msgspec.json.Decoder(models.StateFeed)
 _FILL = msgspec.json.Decoder(models.Fill)

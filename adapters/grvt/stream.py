@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 
 from adapters.grvt import parse
 from adapters.grvt.auth import GrvtAuth, LoginFailed
-from adapters.grvt.parse import Account, Confirmed, Failed, Feed
+from adapters.grvt.envelope import Confirmed, Failed, Feed, envelope
+from adapters.grvt.parse import Account
 from adapters.grvt.subscriptions import Subscriptions, Verdict
 from adapters.grvt.values import VENUE, Rule, WireRefused, head_of
 from adapters.transport.stream import Endpoint, SessionFailed
@@ -44,7 +45,7 @@ class _Conversation:
     def received(self, frame: bytes, now: float) -> Sequence[Message]:
         """Messages of one frame; a refused frame is a FrameRejected, a gap or an error of the venue raises SessionFailed."""
         try:
-            found = parse.envelope(frame)
+            found = envelope(frame)
             match found:
                 case Confirmed():
                     self._subscriptions.confirm(found)

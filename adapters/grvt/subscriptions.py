@@ -9,7 +9,7 @@ import enum
 from collections.abc import Sequence
 
 from adapters.grvt import codes, requests
-from adapters.grvt.parse import Confirmed, Failed, Feed
+from adapters.grvt.envelope import Confirmed, Failed, Feed
 from adapters.transport.stream import SessionFailed
 
 CONFIRM_WITHIN_S = 2.0

@@ -159,8 +159,9 @@ class StreamLoop:
         """CONNECTING is told before the connect blocks: nobody should wait 5 s to learn that."""
         due_at = self._backoff.due_at
         self._ended.wait(max(min(due_at, until) - time.monotonic(), 0.0))
-        if time.monotonic() >= due_at:
-            self._enter(FeedState.CONNECTING, "connecting")
+        now = time.monotonic()
+        if now >= due_at:
+            self._enter(FeedState.CONNECTING, "connecting", now)
 
     def _connect(self) -> None:
         self._resync_reason = None
@@ -175,10 +176,10 @@ class StreamLoop:
             return
         now = self._opened_at = self._polled_at = self._ping_at = self._tick_at = time.monotonic()
         self._connections += 1
-        self._enter(FeedState.SYNCING, "connected")
+        self._enter(FeedState.SYNCING, "connected", now)
         self._session.opened(now)
         self._flush(ws)
-        self._judge_sync()
+        self._judge_sync(now)
 
     def _serve(self, ws: WebSocket, until: float) -> None:
         """Take at most a batch of frames; go home once there is something to tell and nothing more is waiting."""
@@ -202,7 +203,7 @@ class StreamLoop:
         self._frames += 1
         messages = self._session.received(frame, now)
         self._rejected += sum(isinstance(message, FrameRejected) for message in messages)
-        self._judge_sync()
+        self._judge_sync(now)
         self._events.extend(messages)
         self._flush(ws)
 
@@ -217,7 +218,7 @@ class StreamLoop:
         if now >= self._tick_at + TICK_PERIOD_S:
             self._tick_at = now
             messages = self._session.tick(now)
-            self._judge_sync()
+            self._judge_sync(now)
             self._events.extend(messages)
             self._flush(ws)
         if self._state is FeedState.LIVE:
@@ -232,14 +233,14 @@ class StreamLoop:
         if time.monotonic() - heard_at > self._session.stale_after_s:
             raise ConnectionLost(f"half-open: no frame and no pong for {self._session.stale_after_s} s")
 
-    def _judge_sync(self) -> None:
+    def _judge_sync(self, now: float) -> None:
         is_synced = self._session.is_synced
         if is_synced and self._state is not FeedState.LIVE:
-            self._backoff.live_since(time.monotonic())
-            self._enter(FeedState.LIVE, "synced")
+            self._backoff.live_since(now)
+            self._enter(FeedState.LIVE, "synced", now)
         elif not is_synced and self._state is FeedState.LIVE:
             self._gaps += 1
-            self._enter(FeedState.DEGRADED, "out of sync")
+            self._enter(FeedState.DEGRADED, "out of sync", now)
 
     def _flush(self, ws: WebSocket) -> None:
         for text in self._session.outbox():
@@ -254,14 +255,14 @@ class StreamLoop:
         self._backoff.failed(now, is_auth=is_auth)
         reason = AUTH_PREFIX + reason if is_auth else reason
         self._events.extend(self._session.lost(reason, now))
-        self._enter(FeedState.DOWN, reason)
+        self._enter(FeedState.DOWN, reason, now)
 
     def _discard(self) -> None:
         ws, self._ws = self._ws, None
         if ws is not None:
             ws.close()
 
-    def _enter(self, state: FeedState, reason: str) -> None:
+    def _enter(self, state: FeedState, reason: str, now: float) -> None:
         if state is self._state:
             return
         self._state = state
@@ -272,7 +273,7 @@ class StreamLoop:
                 state=state,
                 source=Source.WS,
                 reason=reason,
-                at=time.monotonic(),
+                at=now,
                 reconnects=self._reconnects,
                 gaps=self._gaps,
             )

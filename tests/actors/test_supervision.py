@@ -330,7 +330,7 @@ def test_a_zombie_that_crashes_does_not_restart_its_successor(stage: Stage) -> N
     stage.pass_time(1.5)
     stage.watch.report(CrashReport("hedger", "hedger", 1, "handle", "late", ""))
     stage.pass_time(1.0)
-    assert ([1, 2], 1) == (stage.epochs("hedger"), len(stage.watch.crash_reasons))
+    assert ([1, 2], 2, 1) == (stage.epochs("hedger"), stage.watch.epoch_of("hedger"), len(stage.watch.crash_reasons))
 
 
 def test_many_short_messages_are_no_wedge(stage: Stage) -> None:
@@ -443,6 +443,15 @@ def test_nothing_is_restarted_after_the_stop(stage: Stage) -> None:
     stage.watch.stop()
     stage.pass_time(1.0)
     assert ["hedger"] == stage.starts
+
+
+def test_an_event_after_the_stop_starts_nobody(stage: Stage) -> None:
+    """The composition may still tell of a silent feed; nothing is decided on the way out."""
+    stage.up("account_feed")
+    stage.watch.stop()
+    stage.watch.tell(ChildSilent(name="account_feed", epoch=1, reason="no frame"), stage.now)
+    stage.pass_time(2.0)
+    assert ["account_feed"] == stage.starts
 
 
 def test_a_crash_during_the_stop_is_logged_and_no_more(stage: Stage) -> None:

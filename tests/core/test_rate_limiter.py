@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
+from typing import get_args
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,7 @@ from core.messages import (
     BookLost,
     CancelAll,
     CancelOrder,
+    FetchBook,
     FetchFills,
     FetchOpenOrders,
     FetchPosition,
@@ -83,23 +85,28 @@ def drained(core: RateLimiter, now: float = 0.0) -> RateLimiter:
 # ---- the plain case ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        place(1),
-        cancel(1),
-        CancelAll(venue=GRVT, symbol=SYMBOL),
-        query(1),
-        fills(),
-        FetchOpenOrders(venue=GRVT, symbol=SYMBOL),
-        FetchPosition(venue=GRVT, symbol=SYMBOL),
-        RenewDeadMan(venue=GRVT, countdown_s=30.0),
-    ],
-    ids=lambda command: type(command).__name__,
-)
+SAMPLES = [
+    place(1),
+    cancel(1),
+    CancelAll(venue=GRVT, symbol=SYMBOL),
+    query(1),
+    fills(),
+    FetchOpenOrders(venue=GRVT, symbol=SYMBOL),
+    FetchPosition(venue=GRVT, symbol=SYMBOL),
+    FetchBook(venue=GRVT, symbol=SYMBOL),
+    RenewDeadMan(venue=GRVT, countdown_s=30.0),
+]
+
+
+@pytest.mark.parametrize("command", SAMPLES, ids=lambda command: type(command).__name__)
 def test_a_command_passes_at_once_while_there_are_tokens(command: Command) -> None:
     """The same object comes out, alone."""
     assert (command,) == limiter().handle(command, 5.0)
+
+
+def test_every_command_of_the_unions_is_tried_above() -> None:
+    """A command that is added to the unions is not forgotten here: the limiter is in front of all of them."""
+    assert set(get_args(Command)) == {type(command) for command in SAMPLES}
 
 
 def test_a_class_without_a_rate_is_not_limited() -> None:
@@ -356,10 +363,12 @@ def test_the_rate_recovers_by_a_twentieth_every_half_minute() -> None:
 
 
 def test_the_rate_recovers_to_the_base_and_not_beyond() -> None:
-    """Ten calm minutes are enough."""
-    core = limiter({"create": 10.0}, queue_limit={"create": 1000})
-    core.handle(limited(), 0.0)
-    assert 100 == granted_in(core, 600.0, 10.0)
+    """Ten calm minutes are enough, from the deepest point, whose steps do not add up to the base."""
+    core = limiter({"create": 16.0}, queue_limit={"create": 1000})
+    for n in range(4):
+        core.handle(limited(), n * 1.5)
+    granted = granted_in(core, 700.0, 10.0)
+    assert 160 == granted
 
 
 def test_the_rate_never_falls_to_nothing() -> None:
@@ -385,6 +394,23 @@ def test_the_deadline_of_a_waiting_order_includes_its_own_end() -> None:
     core = drained(limiter({"create": 1.0}))
     core.handle(place(1, not_after=0.3), 0.0)
     assert core.deadline(0.0) == pytest.approx(0.3, abs=1e-5)
+
+
+@pytest.mark.parametrize("start", [1e8 + n / 7 for n in range(20)])
+def test_the_deadline_is_late_enough_for_its_token(start: float) -> None:
+    """Also where a float of seconds is coarser than the time between two tokens: no Tick comes in vain."""
+    core = limiter({"cancel": 1e5}, burst={"cancel": 1.0})
+    feed(core, start, cancel(1), cancel(2))
+    due = core.deadline(start)
+    assert due is not None
+    assert (cancel(2),) == core.handle(Tick(), due)
+
+
+def test_a_clock_that_returns_takes_nothing_away() -> None:
+    """A full bucket stays full."""
+    core = limiter({"create": 1.0})
+    core.tokens(100.0)
+    assert (place(1, Priority.P0),) == core.handle(place(1, Priority.P0), 50.0)
 
 
 def test_a_clock_that_stands_still_or_returns_grants_nothing() -> None:

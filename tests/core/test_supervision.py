@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,7 +25,6 @@ from core.supervision import (
     RestartChild,
     StartFallback,
     StayDown,
-    StopChild,
     StopFallback,
     SupervisionCommand,
     SupervisionPolicy,
@@ -90,7 +90,9 @@ def test_a_crash_loop_restarts_as_often_as_the_table_says_and_escalates_once(row
 
 def test_the_trade_lane_is_never_restarted_in_place() -> None:
     """A crashed sender may have sent: halt and leave, whatever the intensity would allow."""
-    assert ["Halt", "ExitProcess"] == kinds_of(Tree("trade_lane").crash("trade_lane"))
+    policy = SupervisionPolicy([msgspec.structs.replace(spec_for("trade_lane", "trade"), intensity=5)])
+    event = ChildCrashed(name="trade", epoch=policy.open_epoch("trade"), reason="boom")
+    assert ["Halt", "ExitProcess"] == kinds_of(policy.handle(event, 0.0, 0.0))
 
 
 def test_failures_older_than_the_period_are_forgotten() -> None:
@@ -150,12 +152,18 @@ def test_a_start_that_fails_counts_as_a_failure_of_the_new_epoch() -> None:
 
 
 def test_who_builds_on_a_failed_tracker_is_rebuilt_with_it() -> None:
-    """Hedger and quoter are stopped in reverse and started after it; feeds and lanes are left alone."""
+    """Hedger and quoter are restarted after it, in start order; feeds and lanes are left alone."""
     tree = Tree("trade_lane", "order_tracker", "account_feed", "hedger", "quoter")
-    commands = tree.crash("order_tracker")
-    stops = [command.name for command in commands if isinstance(command, StopChild)]
-    restarts = [command.name for command in commands if isinstance(command, RestartChild)]
-    assert (["quoter", "hedger"], ["order_tracker", "hedger", "quoter"]) == (stops, restarts)
+    restarts = [command.name for command in tree.crash("order_tracker") if isinstance(command, RestartChild)]
+    assert ["order_tracker", "hedger", "quoter"] == restarts
+
+
+def test_who_was_started_before_the_failed_child_does_not_build_on_it() -> None:
+    """Only what comes later in start order is rebuilt."""
+    restarts = [
+        command.name for command in Tree("hedger", "order_tracker").crash("order_tracker") if isinstance(command, RestartChild)
+    ]
+    assert ["order_tracker"] == restarts
 
 
 def test_a_failed_hedger_touches_nobody_else() -> None:

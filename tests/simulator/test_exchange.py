@@ -359,6 +359,15 @@ def test_a_level_is_told_with_its_new_total() -> None:
     assert [D("1"), D("0.6"), D("0")] == [event.quantity for event in events if isinstance(event, BookEvent)]
 
 
+def test_a_level_is_told_once_per_change() -> None:
+    """A change elsewhere in the book does not repeat it."""
+    exchange = new_exchange()
+    events = told(exchange)
+    for price in ("2999.00", "2998.00"):
+        put(exchange, "maker", BUY, "1", price)
+    assert [D("2999.00"), D("2998.00")] == [event.price for event in events if isinstance(event, BookEvent)]
+
+
 def test_the_house_causes_no_account_events() -> None:
     """Its orders show in the book and on the tape only."""
     exchange = new_exchange()
@@ -369,19 +378,18 @@ def test_the_house_causes_no_account_events() -> None:
 
 
 def test_a_listener_may_place_orders() -> None:
-    """What it does is told after the events it was called for."""
+    """What it does is told after the events it was called for, to every listener in the same order."""
     exchange = new_exchange()
-    seen: list[tuple[str, str]] = []
+    seen: list[str] = []
 
-    def listen(event: Event) -> None:
-        if isinstance(event, OrderEvent):
-            seen.append((event.order.account, event.order.status))
-            if len(seen) == 1:
-                put(exchange, "second", BUY, "1", "2999.00")
+    def place_another(event: Event) -> None:
+        if isinstance(event, OrderEvent) and event.order.account == "first":
+            put(exchange, "second", BUY, "1", "2999.00")
 
-    exchange.subscribe(listen)
+    exchange.subscribe(place_another)
+    exchange.subscribe(lambda event: seen.append(event.order.account) if isinstance(event, OrderEvent) else None)
     put(exchange, "first", BUY, "1", "3000.00")
-    assert [("first", "OPEN"), ("second", "OPEN")] == seen
+    assert ["first", "second"] == seen
 
 
 # -- the ledger -----------------------------------------------------------------------------------------------------------

@@ -234,15 +234,12 @@ def test_the_ledger_is_written_when_asked_for(tmp_path: Path) -> None:
 
 
 def test_tricks_reach_the_face(process: Process) -> None:
-    """After the trick "gap" a depth frame follows that does not continue its predecessor."""
-    client = subscribed(process)
+    """After the trick "gap" some depth frame does not continue its predecessor."""
+    client = websocket.create_connection(process.directory["backpack"]["ws"], timeout=WAIT_S)
+    client.send(json.dumps({"method": "SUBSCRIBE", "params": [f"depth.{ETH}"]}))
+    last = json.loads(client.recv())["data"]["u"]
     process.post("/trick", {"venue": "backpack", "name": "gap", "symbol": ETH})
-    frames = (json.loads(client.recv())["data"] for _ in range(200))
-    last = next(frames)["u"]
-    for frame in frames:
-        if frame["U"] != last + 1:
-            break
+    while (frame := json.loads(client.recv())["data"])["U"] == last + 1:
         last = frame["u"]
-    else:
-        pytest.fail("200 depth frames without a gap")
     client.close()
+    assert frame["U"] > last + 1

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters.backpack import stream
+from adapters.backpack import requests, stream
 from adapters.backpack.parse import DepthSnapshot
 from adapters.backpack.stream import BackpackMarketSession
 from adapters.transport.stream import SessionFailed
@@ -164,6 +164,16 @@ def test_a_crossing_delta_withdraws_the_book() -> None:
     assert [BookLost] == [type(message) for message in synced().deliver(11, 11, [["11", "1"]])]
 
 
+def test_a_book_that_left_its_snapshot_is_rebuilt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond the outermost price of a truncated snapshot, levels that never changed are unknown (backpack.md §7)."""
+    monkeypatch.setattr(requests, "SNAPSHOT_DEPTH", 2)
+    rig = Rig(snapshot(10, bids=rows((8, 1), (9, 1))))
+    rig.deliver(10, 10)
+    rig.session.tick(0.0)
+    inside, beyond = rig.deliver(11, 11, [["8", "2"]]), rig.deliver(12, 12, [["7", "1"]])
+    assert ([BookUpdated], [BookLost]) == ([type(message) for message in inside], [type(message) for message in beyond])
+
+
 def test_a_book_that_breaks_again_and_again_ends_the_session() -> None:
     """A new connection is the next remedy."""
     rig = synced()
@@ -234,7 +244,7 @@ def test_the_buffer_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 _STEP = st.tuples(
-    st.integers(min_value=1, max_value=30),
+    st.integers(min_value=1, max_value=12),
     st.integers(min_value=0, max_value=3),
     st.sampled_from(["deliver", "deliver", "deliver", "drop", "repeat"]),
     st.integers(min_value=0, max_value=3),
@@ -242,7 +252,7 @@ _STEP = st.tuples(
 
 
 @settings(max_examples=200)
-@given(st.lists(_STEP, min_size=10, max_size=60))
+@given(st.lists(_STEP, min_size=10, max_size=40))
 def test_every_published_book_is_the_venues(steps: list[tuple[int, int, str, int]]) -> None:
     """With frames lost and repeated at random and snapshots that lag, what is shown is the venue's book at the newest update told."""
     truth = Book()

@@ -37,6 +37,7 @@ from core.types import ClientOrderId
         ("١", Rule.NOT_A_NUMBER),
         ("1" * 40, Rule.TOO_LONG),
         ("1" * 41, Rule.TOO_LONG),
+        ("1." + "1" * 30, Rule.TOO_LONG),
         ("1e99", Rule.TOO_LONG),
         ("1e-99", Rule.TOO_LONG),
     ],

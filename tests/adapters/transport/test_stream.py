@@ -234,7 +234,7 @@ def test_an_auth_close_says_so_and_waits(code: int) -> None:
         wait_s = run.loop._backoff.due_at - run.changes[-1].at
         assert run.loop.poll(0.0) == ()
     assert run.session.losses[0].startswith("auth: ")
-    assert wait_s == pytest.approx(1.0, abs=0.1)
+    assert wait_s == pytest.approx(1.0)
 
 
 def test_a_refused_login_waits() -> None:
@@ -323,7 +323,7 @@ def test_a_silent_connection_is_given_up(silence: Callable[[Peer], None]) -> Non
     """No frame and no pong for the limit: reconnect, and come back."""
     with running(ok_then(silence), stale_after_s=0.2) as run:
         run.until(has(LIVE, 2))
-    assert run.session.losses == ["half-open: no frame and no pong for 0.2 s"]
+    assert run.session.losses[0] == "half-open: no frame and no pong for 0.2 s"
 
 
 def test_a_quiet_venue_that_answers_pings_is_kept() -> None:
@@ -335,10 +335,10 @@ def test_a_quiet_venue_that_answers_pings_is_kept() -> None:
             peer.send(frame(10, b""))
             pongs.release()
 
-    with running(ok_then(answer), stale_after_s=0.1) as run:
+    with running(ok_then(answer), stale_after_s=0.4) as run:
         run.until(has(LIVE))
         answered = 0
-        while answered < 8:
+        while answered < 4:
             assert run.loop.poll(0.02) == ()
             answered += pongs.acquire(blocking=False)
         assert run.loop.vitals().state == "LIVE"
@@ -347,10 +347,10 @@ def test_a_quiet_venue_that_answers_pings_is_kept() -> None:
 
 def test_a_loop_that_was_not_polled_starts_anew() -> None:
     """After a stop of the process, what waits in the socket may be old: it must not pass as fresh."""
-    with running(ok_then(lambda peer: peer.text(b"old")), stale_after_s=0.05) as run:
+    with running(ok_then(lambda peer: peer.text(b"old")), stale_after_s=1.0) as run:
         run.until(has(LIVE))
         run.events.clear()
-        time.sleep(0.1)
+        run.loop._polled_at -= 2.0
         run.until(has(DOWN))
     assert "not polled" in run.session.losses[0]
     assert "old" not in run.story
@@ -385,12 +385,12 @@ def test_a_flood_starves_nobody() -> None:
 
 
 def test_a_refused_port_costs_one_attempt_a_step_and_no_threads() -> None:
-    """The story is a strict alternation, and the thread count at the end is that of the start."""
+    """The story is a strict alternation, and the thread count at the end is the start's."""
     run = Run(TalkingSession(closed_port()))
-    threads = threading.active_count()
+    before = set(threading.enumerate())
     run.until(has(DOWN, 6))
     assert ["CONNECTING", "lost", "DOWN"] * 6 == run.story
-    assert threads == threading.active_count()
+    assert set(threading.enumerate()) <= before
 
 
 def test_the_feed_comes_back_with_one_login() -> None:

@@ -1,0 +1,207 @@
+"""The log file: one JSON object a line, secrets removed, written by a thread of its own.
+
+Logging must never stop, slow down or crash trading: a full queue, a full disk or a vanished file costs lines, which are counted.
+What a person sees on the terminal is not decided here.
+"""
+
+from __future__ import annotations
+
+import logging
+import logging.handlers
+import os
+import queue
+import threading
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import structlog
+
+from adapters.secrets import Redactor
+
+LOG_FILE_NAME = "log.jsonl"
+MAX_QUEUED_LINES = 10_000
+_CHATTY_LOGGERS = ("urllib3", "requests", "websocket", "websockets", "apexomni", "pykka", "charset_normalizer", "apprise")
+_MAX_DEPTH = 6
+
+
+class LogHandle:
+    """What ``setup_logging`` set up: to be closed at the end, and asked for lost lines in the health dump."""
+
+    def __init__(self, handler: _QueueHandler, sink: _FileSink) -> None:
+        self._handler = handler
+        self._sink = sink
+        self._thread = threading.Thread(target=self._write_lines, name="log-writer", daemon=True)
+        self._thread.start()
+
+    @property
+    def lost(self) -> int:
+        """Lines that were logged but could not be queued, rendered or written."""
+        return self._handler.lost + self._sink.lost
+
+    def close(self, timeout_s: float = 1.0) -> None:
+        """Write what is queued, for at most about twice ``timeout_s``. Safe to call twice."""
+        logging.getLogger().removeHandler(self._handler)
+        try:
+            self._handler.lines.put(None, timeout=timeout_s)
+        except queue.Full:
+            return
+        self._thread.join(timeout_s)
+
+    def _write_lines(self) -> None:
+        while (record := self._handler.lines.get()) is not None:
+            try:
+                self._sink.handle(record)
+            except RecursionError:  # The one error that stdlib's handlers let through.
+                self._sink.lost += 1
+        self._sink.close()
+
+
+def setup_logging(state_dir: Path, level: str, redactor: Redactor) -> LogHandle:
+    """Send structlog and stdlib logging of ``level`` and above to ``state_dir/log.jsonl``."""
+    sink = _FileSink(state_dir / LOG_FILE_NAME)
+    sink.setFormatter(_formatter(redactor))
+    handler = _QueueHandler(queue.Queue(MAX_QUEUED_LINES))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    root.setLevel(level)
+    for name in _CHATTY_LOGGERS:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            structlog.contextvars.merge_contextvars,
+            *_stamps(),
+            structlog.processors.format_exc_info,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    return LogHandle(handler, sink)
+
+
+def _stamp(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """The time of the call, also for a record of stdlib logging that is rendered later."""
+    record = event.get("_record")
+    at = time.time() if record is None else record.created
+    event["ts"] = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
+    return event
+
+
+def _stamps() -> list[Any]:
+    return [
+        _stamp,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.CallsiteParameterAdder({structlog.processors.CallsiteParameter.THREAD_NAME}),
+    ]
+
+
+def _formatter(redactor: Redactor) -> logging.Formatter:
+    def redact(_logger: Any, _method: str, event: structlog.typing.EventDict) -> Mapping[str, Any]:
+        plain = msgspec.to_builtins(dict(event), builtin_types=(bytes,), enc_hook=repr)
+        return {redactor.redact(key): _redacted(value, redactor, _MAX_DEPTH) for key, value in plain.items()}
+
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[*_stamps(), structlog.processors.format_exc_info],
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            redact,
+            structlog.processors.JSONRenderer(serializer=lambda event, **_: msgspec.json.encode(event).decode()),
+        ],
+    )
+
+
+def _redacted(value: Any, redactor: Redactor, depth: int) -> Any:
+    """The value without secrets; containers are walked down to a depth, numbers count when they spell a secret."""
+    match value:
+        case None | bool():
+            return value
+        case str():
+            # A lone surrogate cannot be encoded; it must not cost the line.
+            return redactor.redact(value).encode("utf-8", "backslashreplace").decode()
+        case bytes():
+            return redactor.redact(value).decode("utf-8", "backslashreplace")
+        case dict() if depth > 0:
+            return {redactor.redact(str(key)): _redacted(item, redactor, depth - 1) for key, item in value.items()}
+        case list() | tuple() if depth > 0:
+            return [_redacted(item, redactor, depth - 1) for item in value]
+        case _:
+            spelled = redactor.redact(str(value))
+            return value if spelled == str(value) and isinstance(value, int | float) else spelled
+
+
+class _QueueHandler(logging.handlers.QueueHandler):
+    """Hands records over as they are: rendering is the writer thread's work, not the trading thread's."""
+
+    def __init__(self, lines: queue.Queue[logging.LogRecord | None]) -> None:
+        super().__init__(lines)
+        self.lines = lines
+        self.lost = 0
+
+    def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
+        return record
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name is stdlib's
+        """Called by stdlib where queueing failed: the queue is full."""
+        self.lost += 1
+
+
+class _FileSink(logging.StreamHandler["_LineFile"]):
+    """Renders and writes; what goes wrong in either is a lost line."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(_LineFile(path))
+        self.lost = 0
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name is stdlib's
+        self.lost += 1
+
+    def close(self) -> None:
+        self.stream.close()
+        super().close()
+
+
+class _LineFile:
+    """Appends to a file that may be full, rotated away, or come back later."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._fd: int | None = None
+        self._is_torn = False
+
+    def write(self, text: str) -> None:
+        """Raises OSError where not everything could be written; the next line then starts on a line of its own."""
+        data = (b"\n" if self._is_torn else b"") + text.encode()
+        written = os.write(self._open(), data)
+        self._is_torn = written < len(data)
+        if self._is_torn:
+            raise OSError("short write")
+
+    def flush(self) -> None:
+        """Nothing is buffered."""
+
+    def close(self) -> None:
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+    def _open(self) -> int:
+        """The open file, opened anew when somebody has moved or removed it; readable by its owner alone."""
+        if self._fd is not None and self._is_same_file(self._fd):
+            return self._fd
+        self.close()
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        return self._fd
+
+    def _is_same_file(self, fd: int) -> bool:
+        try:
+            return os.path.samestat(os.fstat(fd), os.stat(self._path))
+        except FileNotFoundError:
+            return False

@@ -1,0 +1,254 @@
+"""The log file: JSON lines without secrets, and a caller that never notices what becomes of them."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+
+from adapters import logs
+from adapters.logs import LogHandle, setup_logging
+from adapters.secrets import Redactor
+from core.messages import QuoteSkipped
+
+CANARY = "canary-Se.cret+1"
+
+
+@pytest.fixture(autouse=True)
+def _restored_logging() -> Iterator[None]:
+    root = logging.getLogger()
+    level = root.level
+    yield
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+def start(directory: Path, level: str = "INFO") -> LogHandle:
+    logging.getLogger().handlers[:] = []  # Those of the test runner render on the caller's thread.
+    return setup_logging(directory, level, Redactor([CANARY]))
+
+
+def lines(directory: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (directory / "log.jsonl").read_text().split("\n") if line]
+
+
+def test_a_line_carries_event_time_level_and_fields(tmp_path: Path) -> None:
+    """Decimals as strings, messages as objects, everything on one line."""
+    handle = start(tmp_path)
+    message = QuoteSkipped(cycle_id=1, phase="BUILD", reason="spread", at=1.5)
+    structlog.get_logger("quoter").info("skipped", price=Decimal("3000.10"), message=message)
+    handle.close()
+    (line,) = lines(tmp_path)
+    assert {
+        "event": "skipped",
+        "level": "info",
+        "logger": "quoter",
+        "price": "3000.10",
+        "thread_name": "MainThread",
+    }.items() <= line.items()
+    assert line["message"] == {"type": "QuoteSkipped", "cycle_id": 1, "phase": "BUILD", "reason": "spread", "at": 1.5}
+    assert line["ts"].endswith("+00:00")
+
+
+def test_stdlib_logging_arrives_too(tmp_path: Path) -> None:
+    """Libraries log that way."""
+    handle = start(tmp_path)
+    logging.getLogger("library").warning("odd %s", "thing")
+    handle.close()
+    assert ("odd thing", "warning") == (lines(tmp_path)[0]["event"], lines(tmp_path)[0]["level"])
+
+
+def test_the_level_holds(tmp_path: Path) -> None:
+    """Debug lines stay out at INFO, of both kinds."""
+    handle = start(tmp_path)
+    structlog.get_logger("a").debug("no")
+    logging.getLogger("b").debug("no")
+    structlog.get_logger("a").info("yes")
+    handle.close()
+    assert ["yes"] == [line["event"] for line in lines(tmp_path)]
+
+
+@pytest.mark.parametrize("name", ["urllib3.connectionpool", "websocket", "apexomni", "requests"])
+def test_libraries_are_quiet(tmp_path: Path, name: str) -> None:
+    """Their INFO and DEBUG lines hold URLs, headers and cookies."""
+    handle = start(tmp_path, "DEBUG")
+    logging.getLogger(name).info("request with cookie")
+    logging.getLogger(name).warning("warned")
+    handle.close()
+    assert ["warned"] == [line["event"] for line in lines(tmp_path)]
+
+
+class Holder:
+    """An object that shows its secret."""
+
+    def __repr__(self) -> str:
+        return f"Holder({CANARY})"
+
+
+def test_no_secret_reaches_the_file(tmp_path: Path) -> None:
+    """Not in the event, a field, a key, nested, bytes, an object's repr, a stdlib argument or a traceback."""
+    handle = start(tmp_path)
+    log = structlog.get_logger("a")
+    log.info(
+        f"event {CANARY}", field=CANARY, nested={"list": [CANARY, (CANARY,)], CANARY: 1}, raw=CANARY.encode(), thing=Holder()
+    )
+    log.info("deep", value=[[[[[[[[CANARY]]]]]]]])
+    try:
+        raise ValueError(CANARY)
+    except ValueError:
+        log.exception("failed")
+        logging.getLogger("library").exception("failed with %s", CANARY)
+    handle.close()
+    text = (tmp_path / "log.jsonl").read_text()
+    assert len(lines(tmp_path)) == 4
+    assert "Traceback" in text
+    assert "canary" not in text
+
+
+def test_a_number_that_is_a_secret_is_removed(tmp_path: Path) -> None:
+    """An account id may be logged as an int; other numbers stay numbers."""
+    handle = setup_logging(tmp_path, "INFO", Redactor(["2987654321"]))
+    structlog.get_logger("a").info("x", account=2987654321, price=2.5, count=3)
+    handle.close()
+    line = lines(tmp_path)[0]
+    assert ("***", 2.5, 3) == (line["account"], line["price"], line["count"])
+
+
+@pytest.mark.parametrize("value", ["\ud800", "\x00\n\r\u2028", b"\xff", float("nan"), {1: 2}, {None: 1}])
+def test_odd_values_make_one_valid_line(tmp_path: Path, value: object) -> None:
+    """No value may split, break or lose its line."""
+    handle = start(tmp_path)
+    structlog.get_logger("a").info("odd", value=value)
+    handle.close()
+    assert (1, 0) == (len(lines(tmp_path)), handle.lost)
+
+
+def test_a_value_that_cannot_be_shown_costs_its_line_only(tmp_path: Path) -> None:
+    """Counted, and the next line is written."""
+
+    class Broken:
+        def __repr__(self) -> str:
+            raise RuntimeError("no repr")
+
+    endless: list[object] = []
+    endless.append(endless)
+    handle = start(tmp_path)
+    log = structlog.get_logger("a")
+    log.info("broken", value=Broken())
+    log.info("endless", value=endless)
+    log.info("after")
+    handle.close()
+    assert ["after"] == [line["event"] for line in lines(tmp_path)]
+    assert handle.lost == 2
+
+
+def test_the_file_is_private(tmp_path: Path) -> None:
+    """Only its owner reads what the bot does."""
+    handle = start(tmp_path)
+    structlog.get_logger("a").info("x")
+    handle.close()
+    assert (tmp_path / "log.jsonl").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_full_disk_costs_lines_not_trading(tmp_path: Path) -> None:
+    """/dev/full answers ENOSPC to every write."""
+    (tmp_path / "log.jsonl").symlink_to("/dev/full")
+    handle = start(tmp_path)
+    for _ in range(3):
+        structlog.get_logger("a").info("x")
+    handle.close()
+    assert handle.lost == 3
+
+
+def test_a_closed_pipe_costs_lines_not_trading(tmp_path: Path) -> None:
+    """EPIPE: the reader of a named pipe is gone."""
+    os.mkfifo(tmp_path / "log.jsonl")
+    reader = os.open(tmp_path / "log.jsonl", os.O_RDONLY | os.O_NONBLOCK)
+    handle = start(tmp_path)
+    structlog.get_logger("a").info("read")
+    while not _readable(reader):
+        pass
+    os.close(reader)
+    structlog.get_logger("a").info("lost")
+    handle.close()
+    assert handle.lost == 1
+
+
+def _readable(fd: int) -> bool:
+    try:
+        return bool(os.read(fd, 65536))
+    except BlockingIOError:
+        return False
+
+
+def test_a_missing_directory_costs_lines_until_it_can_be_made(tmp_path: Path) -> None:
+    """A file stands where the directory should be; then it goes away."""
+    blocker = tmp_path / "state"
+    blocker.write_text("")
+    sink = logs._FileSink(blocker / "log.jsonl")
+    record = logging.makeLogRecord({"msg": "x"})
+    sink.handle(record)
+    blocker.unlink()
+    sink.handle(record)
+    sink.close()
+    assert (1, "x\n") == (sink.lost, (blocker / "log.jsonl").read_text())
+
+
+def test_a_rotated_file_is_opened_anew(tmp_path: Path) -> None:
+    """What comes after the rename goes into a new file."""
+    sink = logs._FileSink(tmp_path / "log.jsonl")
+    sink.handle(logging.makeLogRecord({"msg": "before"}))
+    (tmp_path / "log.jsonl").rename(tmp_path / "log.jsonl.1")
+    sink.handle(logging.makeLogRecord({"msg": "after"}))
+    sink.close()
+    assert ("before\n", "after\n") == ((tmp_path / "log.jsonl.1").read_text(), (tmp_path / "log.jsonl").read_text())
+
+
+def test_a_torn_line_does_not_spoil_the_next(tmp_path: Path) -> None:
+    """A short write, then space again: the good line stands alone."""
+    script = """
+import logging, pathlib, resource, signal, sys
+from adapters import logs
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+sink = logs._FileSink(pathlib.Path(sys.argv[1]))
+resource.setrlimit(resource.RLIMIT_FSIZE, (10, resource.RLIM_INFINITY))
+sink.handle(logging.makeLogRecord({"msg": "x" * 50}))
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+sink.handle(logging.makeLogRecord({"msg": "whole"}))
+print(sink.lost)
+"""
+    path = tmp_path / "log.jsonl"
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", script, str(path)], cwd=root, capture_output=True, text=True, check=True)
+    assert ("1\n", "x" * 10 + "\nwhole\n") == (done.stdout, path.read_text())
+
+
+def test_a_full_queue_costs_lines_and_never_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The writer hangs on its disk; the trading thread goes on, and close comes back."""
+    monkeypatch.setattr(logs, "MAX_QUEUED_LINES", 5)
+    monkeypatch.setattr(logs.LogHandle, "_write_lines", lambda self: None)
+    handle = start(tmp_path)
+    for _ in range(8):
+        structlog.get_logger("a").info("x")
+    handle.close(timeout_s=0.01)
+    assert handle.lost == 3
+
+
+def test_close_writes_everything_and_ends_the_thread(tmp_path: Path) -> None:
+    """Also when it is called twice."""
+    handle = start(tmp_path)
+    for number in range(500):
+        structlog.get_logger("a").info("x", number=number)
+    handle.close(timeout_s=10.0)
+    handle.close(timeout_s=0.01)
+    assert list(range(500)) == [line["number"] for line in lines(tmp_path)]
+    assert not handle._thread.is_alive()
