@@ -107,6 +107,10 @@ class Composition:
         fx = quote_settings(config, maker.instrument, hedge.instrument, maker.fees, hedge.fees).fx
         self._pairs = PairLedger(maker_venue=maker.venue.name, hedge_venue=hedge.venue.name, fx=fx)
         self._totals = RunTotals({hedge.venue.name: fx})
+        for fill in self._state_at_start.fills_since_flat:
+            # What a kill cut off between the journal and the files is made good; their own rows were written in their time.
+            outputs.files.fill(fill)
+            self._pairs.handle(fill)
         self.fallback = FallbackPolicy(tuple((v, c) for v in self._sides for c in Channel), time.monotonic())
 
     @property

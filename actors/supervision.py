@@ -237,8 +237,6 @@ class Watch:
 
     def _look_at_children(self, now: float, credit_s: float) -> None:
         for name, running in list(self._running.items()):
-            if self._running.get(name) is not running:
-                continue
             busy_s = running.watch_beat(now, credit_s)
             if running.busy_since is None and not running.ref.is_alive():
                 self._ended(name, running, now)

@@ -28,6 +28,8 @@ PAIRS_HEADER = (
 )
 CYCLES_HEADER = "cycle_id,start,end,result,intended,filled,hedged,carried,requotes,cancels,skips,api_calls,n429"
 
+KNOWN_TAIL_BYTES = 1_000_000
+KNOWN_FILLS_KEPT = 50_000
 _BPS_STEP = Decimal("0.0001")
 _MONEY_STEP = Decimal("0.00000001")
 
@@ -79,6 +81,7 @@ class CsvFiles:
         """Raises CsvUnusable, OSError."""
         self._wall_ms_of = wall_ms_of
         state_dir.mkdir(parents=True, exist_ok=True)
+        self._known = dict.fromkeys(_known_fills(state_dir / "fills.csv"))
         self._fills = CsvFile(state_dir / "fills.csv", FILLS_HEADER)
         self._pairs = CsvFile(state_dir / "pairs.csv", PAIRS_HEADER)
         self._cycles = CsvFile(state_dir / "cycles.csv", CYCLES_HEADER)
@@ -88,6 +91,13 @@ class CsvFiles:
         return sum(file.lost_lines for file in (self._fills, self._pairs, self._cycles))
 
     def fill(self, event: FillRecorded) -> None:
+        """One line per execution, for ever: a fill read again after a kill that lost the journal's note of it is not written twice."""
+        key = (str(event.fill.venue), str(event.fill.trade_id))
+        if key in self._known:
+            return
+        self._known[key] = None
+        if len(self._known) > KNOWN_FILLS_KEPT:
+            del self._known[next(iter(self._known))]
         self._fills.append(fill_row(event, self._wall_ms_of(event.fill.received_at)))
 
     def pair(self, pair: PairRow) -> None:
@@ -184,6 +194,20 @@ def _line(row: Sequence[str]) -> bytes:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerow(row)
     return text.getvalue().encode()
+
+
+def _known_fills(path: Path) -> set[tuple[str, str]]:
+    """Venue and trade id of the lines at the end of the file; older fills are in the journal for certain."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(path.stat().st_size - KNOWN_TAIL_BYTES, 0))
+            lines = file.read().decode("utf-8", "replace").splitlines()
+    except FileNotFoundError:
+        return set()
+    columns = FILLS_HEADER.split(",")
+    venue, trade = columns.index("venue"), columns.index("trade_id")
+    rows = (row for row in csv.reader(lines) if len(row) == len(columns))
+    return {(row[venue], row[trade]) for row in rows}
 
 
 def _whole_lines(descriptor: int) -> int:

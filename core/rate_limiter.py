@@ -46,6 +46,8 @@ _EPSILON = 1e-6
 
 Command = TradeCommand | Query
 
+_CREATES = tuple((priority, "create") for priority in Priority)
+
 
 class LimiterConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Limits of one venue.
@@ -125,6 +127,7 @@ class RateLimiter:
     def __init__(self, config: LimiterConfig) -> None:
         self._config = config
         self._buckets = {key: TokenBucket(rate, config.burst_of(key), config.reserve_share) for key, rate in config.rates.items()}
+        self._paying = {name: [self._buckets[key] for key in (name, TOTAL) if key in self._buckets] for name in CLASSES}
         # One queue per priority and class; a dict keeps arrival order and finds the duplicate of a read at once.
         self._queues: dict[tuple[Priority, str], dict[Hashable, _Waiting]] = {
             (priority, name): {} for priority in Priority for name in CLASSES
@@ -201,7 +204,7 @@ class RateLimiter:
         if name == "cancel":
             return False
         limit = self._config.queue_limit.get(name, self._config.queue_limit_default)
-        return sum(len(self._queues[priority, name]) for priority in Priority) >= limit
+        return sum(len(queue) for place, queue in self._queues.items() if place[1] == name) >= limit
 
     def _evict(self, name: str, priority: Priority) -> Command | None:
         """Make room: the newest waiting command of the least urgent priority that is less urgent than ``priority``."""
@@ -238,36 +241,30 @@ class RateLimiter:
 
     def _take_next(self, now: float) -> Command | None:
         """The most urgent command whose buckets can pay; a class that waits does not hold up another class."""
-        for priority in Priority:
+        heads = [(place[0], next(iter(queue.values())).sequence, place) for place, queue in self._queues.items() if queue]
+        for priority, _, place in sorted(heads):
             if priority is not Priority.P0 and now < self._frozen_until:
                 return None
-            heads = [(next(iter(queue.items())), name) for name in CLASSES if (queue := self._queues[priority, name])]
-            for (key, waiting), name in sorted(heads, key=lambda head: head[0][1].sequence):
-                if self._missing(name, priority) <= _EPSILON:
-                    for bucket in self._buckets_of(name):
-                        bucket.tokens -= 1
-                    del self._queues[priority, name][key]
-                    return waiting.command
+            buckets = self._paying[place[1]]
+            if all(bucket.missing(priority) <= _EPSILON for bucket in buckets):
+                for bucket in buckets:
+                    bucket.tokens -= 1
+                queue = self._queues[place]
+                return queue.pop(next(iter(queue))).command
         return None
 
-    def _buckets_of(self, name: str) -> list[TokenBucket]:
-        return [self._buckets[key] for key in (name, TOTAL) if key in self._buckets]
-
-    def _missing(self, name: str, priority: Priority) -> float:
-        return max((bucket.missing(priority) for bucket in self._buckets_of(name)), default=0.0)
-
     def _ready_at(self, priority: Priority, name: str, now: float) -> float:
-        for bucket in self._buckets_of(name):
+        for bucket in self._paying[name]:
             bucket.refill(now)
-        waits_s = [max(0.0, bucket.missing(priority)) / bucket.rate for bucket in self._buckets_of(name)]
+        waits_s = [max(0.0, bucket.missing(priority)) / bucket.rate for bucket in self._paying[name]]
         ready_at = now + max(waits_s, default=0.0)
         return (ready_at if priority is Priority.P0 else max(ready_at, self._frozen_until)) + _MARGIN_S
 
     def _waiting_orders(self) -> Iterator[tuple[tuple[Priority, str], Hashable, PlaceOrder]]:
-        for priority in Priority:
-            for key, waiting in self._queues[priority, "create"].items():
+        for place in _CREATES:
+            for key, waiting in self._queues[place].items():
                 if isinstance(waiting.command, PlaceOrder):
-                    yield (priority, "create"), key, waiting.command
+                    yield place, key, waiting.command
 
     def _deny(
         self, found: list[tuple[tuple[Priority, str], Hashable, PlaceOrder]], reason: str, now: float

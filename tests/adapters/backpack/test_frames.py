@@ -209,8 +209,8 @@ def test_a_book_ticker_is_a_sign_of_life() -> None:
 
 @pytest.mark.parametrize(
     "frame",
-    [b"", b"{}", b"null", b'{"stream":"\xff"}', b'{"x":' + b"[" * 200_000, b"[]", b"\xff\xfe", b"[" * 200_000, b'{"stream":"x"}', b'{"stream":"trade.ETH_USDC_PERP","data":{}}',
-     b'{"stream":"account.balanceUpdate","data":{}}', b'{"data":{"e":"depth"}}'],
+    [b"", b"{}", b"null", b'{"stream":"\xff"}', b'{"x":' + b"[" * 200_000, b"[]", b"\xff\xfe", b"[" * 200_000, b'{"stream":"x"}',
+     b'{"stream":"trade.ETH_USDC_PERP","data":{}}', b'{"stream":"account.balanceUpdate","data":{}}', b'{"data":{"e":"depth"}}'],
 )  # fmt: skip
 def test_bytes_of_no_subscribed_stream_are_refused(frame: bytes) -> None:
     """By the typed rule, whatever the bytes are."""

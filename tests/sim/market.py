@@ -1,0 +1,98 @@
+"""A small market: a house that keeps two levels a side on both venues, and takers that hit the maker venue.
+
+Every fill of the bot comes out of the exchange's own matching. It never looks at what the bot thinks.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from decimal import Decimal
+
+from core.instrument import Instrument
+from core.types import Side, VenueId
+from simulator.exchange import Exchange
+from tests.sim.engine import Engine
+from tests.sim.scenario import EPOCH_MS, HEDGE, MAKER, PRICE, Scenario
+
+HOUSE, FLOW = "house", "flow"
+STEP_S = (0.5, 1.1)
+LEVELS = 2
+
+
+class Market:
+    """``publish(venue)`` is called when a book may have changed."""
+
+    def __init__(
+        self, engine: Engine, scenario: Scenario, exchanges: dict[VenueId, Exchange], publish: Callable[[VenueId], None]
+    ) -> None:
+        self._engine = engine
+        self._random = random.Random(f"{scenario.seed}/market")
+        self._scenario = scenario
+        self._exchanges = exchanges
+        self._instruments: dict[VenueId, Instrument] = {MAKER: scenario.maker, HEDGE: scenario.hedge}
+        self._publish = publish
+        self._mid = int(PRICE * 100)
+        self._orders: dict[VenueId, list[int]] = {venue: [] for venue in exchanges}
+        self._quoted: dict[VenueId, int] = {}
+        self.is_thin = False
+        self.has_flow = True
+        for venue in exchanges:
+            engine.after(0.0, self._step, venue)
+        engine.after(1.0, self._flow)
+
+    def _step(self, venue: VenueId) -> None:
+        """The mid wanders, the house follows and fills the gaps, the book is told."""
+        chance = self._random.random
+        if venue == MAKER and self.has_flow and chance() < self._scenario.move_rate:
+            self._mid += self._random.choice((-30, -3, -2, -1, -1, 1, 1, 2, 3, 30))
+        self._requote(venue)
+        self._publish(venue)
+        self._engine.after(STEP_S[0] + (STEP_S[1] - STEP_S[0]) * chance(), self._step, venue)
+
+    def _requote(self, venue: VenueId) -> None:
+        exchange = self.exchange(venue)
+        orders = self._orders[venue]
+        is_complete = len(orders) == 2 * LEVELS and all(exchange.leaves(order) for order in orders)
+        if is_complete and self._quoted.get(venue) == self._mid and not self.is_thin:
+            return
+        self._quoted[venue] = self._mid
+        for order in orders:
+            exchange.cancel(order, "HOUSE")
+        symbol = self._instruments[venue].symbol
+        orders.clear()
+        for level in range(LEVELS):
+            for side in (Side.BUY, Side.SELL):
+                price = Decimal(self._mid - side.sign * (1 + level * 2)) / 100
+                orders.append(exchange.place(HOUSE, symbol, side, self._size(venue), price).order_id)
+
+    def _size(self, venue: VenueId) -> Decimal:
+        """The hedge venue is deep, except while it is thin; the maker venue's touch is gone with a taker or two."""
+        if venue == HEDGE:
+            return Decimal("0.02") if self.is_thin else Decimal(2)
+        return Decimal(self._random.randint(1, 12)) / 100
+
+    def _flow(self) -> None:
+        """A taker on the maker venue; it reaches a few ticks deep, so partial fills and whole sweeps both happen."""
+        if not self.has_flow:
+            return
+        chance = self._random
+        self._engine.after(chance.expovariate(self._scenario.flow_rate), self._flow)
+        side = Side.BUY if chance.random() < 0.5 else Side.SELL
+        exchange, lot = self.exchange(MAKER), self._scenario.maker.lot_size
+        touch = exchange.best(self._scenario.maker.symbol, side.opposite)
+        if touch is None:
+            return
+        quantity = lot * max(1, int(Decimal(chance.choice((1, 3, 5, 8, 15, 30))) / 100 / lot) + (chance.random() < 0.3))
+        limit = touch + side.sign * Decimal("0.03")
+        exchange.place(FLOW, self._scenario.maker.symbol, side, quantity, limit, tif="IOC")
+
+    def exchange(self, venue: VenueId) -> Exchange:
+        """The venue's exchange, its time set to now."""
+        exchange = self._exchanges[venue]
+        exchange.advance(EPOCH_MS / 1000 + self._engine.now)
+        return exchange
+
+    def sweep(self) -> None:
+        """Everything on the hedge venue is thin until ``is_thin`` is taken back."""
+        self.is_thin = True

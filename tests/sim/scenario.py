@@ -1,0 +1,197 @@
+"""What one seed is about: the instruments, the settings of the bot and how cruel the world is. Drawn once, never changed."""
+
+from __future__ import annotations
+
+import random
+from decimal import Decimal
+from typing import NamedTuple
+
+from core.assembly import hedge_settings, quote_settings, risk_limits, venue_policy
+from core.config import Config, RunConfig, StrategyConfig
+from core.hedge_planner import HedgeSettings
+from core.instrument import Instrument
+from core.ports import Capabilities
+from core.quote_policy import QuoteSettings
+from core.risk_gate import RiskLimits
+from core.types import Fees, VenueId
+from core.venue_watch import VenuePolicy
+
+MAKER, HEDGE = VenueId("grvt"), VenueId("backpack")
+VENUES = (MAKER, HEDGE)
+START_S = 1_000.0
+TRADING_S = 60.0
+QUIET_S = 40.0
+CALM_S = 16.0
+"""The last part of the quiet time: nobody trades with us any more, so that what is open then can only be our own fault."""
+EPOCH_MS = 1_700_000_000_000
+PRICE = Decimal(3000)
+SIZE = Decimal("0.10")
+_LOTS = ((Decimal("0.01"), Decimal("0.01")),) * 3 + ((Decimal("0.001"), Decimal("0.01")), (Decimal("0.01"), Decimal("0.001")))
+_CAPABILITIES = {
+    MAKER: Capabilities(
+        native_oco=True,
+        attached_tpsl=True,
+        sibling_cancel_proven=False,
+        dead_man_switch=True,
+        cancel_by_client_id=True,
+        query_by_client_id=True,
+        amend=False,
+        cancel_ttl_ms=5_000,
+        submit_bound_s=65.0,
+    ),
+    HEDGE: Capabilities(
+        native_oco=False,
+        attached_tpsl=True,
+        sibling_cancel_proven=False,
+        dead_man_switch=False,
+        cancel_by_client_id=True,
+        query_by_client_id=False,
+        amend=False,
+        cancel_ttl_ms=0,
+        submit_bound_s=2.0,
+    ),
+}
+"""The same values as adapters/grvt and adapters/backpack; the simulation knows no adapter."""
+FEES = {MAKER: Fees(Decimal("-0.0001"), Decimal("0.0005")), HEDGE: Fees(Decimal("0.0002"), Decimal("0.0005"))}
+
+
+class Cruelty(NamedTuple):
+    """Chances of each fault. Requests and frames: per piece; outages and the like: per second of trading."""
+
+    lose_request: float = 0.0
+    lose_answer: float = 0.0
+    late: float = 0.0
+    refuse: float = 0.0
+    not_sent: float = 0.0
+    throttle: float = 0.0
+    slow: float = 0.0
+    forget: float = 0.0
+    read_fails: float = 0.0
+    omit: float = 0.0
+    history_lag_s: float = 0.0
+    drop: float = 0.0
+    duplicate: float = 0.0
+    delay: float = 0.0
+    reorder: float = 0.0
+    garble: float = 0.0
+    flap: float = 0.0
+    deaf: float = 0.0
+    venue_restart: float = 0.0
+    crash: float = 0.0
+    actor_crash: float = 0.0
+    stall: float = 0.0
+    thin_book: float = 0.0
+    clock_step: float = 0.0
+
+
+class Scenario(NamedTuple):
+    """``lots``: maker's and hedge's. ``stops_at``: when SIGTERM arrives in the quiet time; None = never."""
+
+    seed: int
+    intensity: float
+    cruelty: Cruelty
+    maker: Instrument
+    hedge: Instrument
+    lifetime_s: float
+    flow_rate: float
+    move_rate: float
+    stops_at: float | None
+    max_delta: Decimal
+
+    @property
+    def is_clean(self) -> bool:
+        """No fault at all: the strictest times apply."""
+        return self.intensity == 0
+
+    @property
+    def lot(self) -> Decimal:
+        return max(self.maker.lot_size, self.hedge.lot_size)
+
+    @property
+    def config(self) -> Config:
+        strategy = StrategyConfig(
+            kind="hedge",
+            ticker="ETH",
+            size=SIZE,
+            primary=MAKER,
+            hedge=HEDGE,
+            max_delta=self.max_delta,
+            max_position=Decimal("0.5"),
+            fill_timeout_s=5.0,
+            max_daily_loss=Decimal(1000),
+        )
+        return Config(run=RunConfig(state_dir="sim"), strategy=strategy)
+
+    @property
+    def quotes(self) -> QuoteSettings:
+        settings = quote_settings(self.config, self.maker, self.hedge, FEES[MAKER], FEES[HEDGE])
+        return settings._replace(order_lifetime_s=self.lifetime_s)
+
+    @property
+    def hedges(self) -> HedgeSettings:
+        return hedge_settings(self.config)
+
+    @property
+    def limits(self) -> RiskLimits:
+        return risk_limits(self.config, self.maker, self.hedge)
+
+    @property
+    def policies(self) -> dict[VenueId, VenuePolicy]:
+        return {each.venue: venue_policy(each, _CAPABILITIES[each.venue]) for each in (self.maker, self.hedge)}
+
+
+def scenario_of(seed: int, intensity: float | None = None) -> Scenario:
+    """Every tenth seed has no faults; the others differ in which faults are in play, so that rare ones meet each other too."""
+    dice = random.Random(f"{seed}/scenario")
+    drawn = dice.choice((0.5, 1.0, 1.0, 1.0, 1.5, 2.0))
+    level = intensity if intensity is not None else 0.0 if seed % 10 == 9 else drawn
+    maker_lot, hedge_lot = dice.choice(_LOTS)
+    return Scenario(
+        seed=seed,
+        intensity=level,
+        cruelty=_cruelty(dice, level),
+        maker=_instrument(MAKER, "ETH_USDT_Perp", "USDT", maker_lot),
+        hedge=_instrument(HEDGE, "ETH_USDC_PERP", "USDC", hedge_lot),
+        lifetime_s=dice.choice((8.0, 190.0, 190.0)),
+        flow_rate=dice.uniform(0.3, 1.0),
+        move_rate=dice.uniform(0.05, 0.5),
+        stops_at=START_S + TRADING_S + dice.uniform(0.0, 20.0) if dice.random() < 0.25 else None,
+        max_delta=SIZE + max(maker_lot, hedge_lot),
+    )
+
+
+def _instrument(venue: VenueId, symbol: str, quote: str, lot: Decimal) -> Instrument:
+    return Instrument(
+        venue=venue, symbol=symbol, base="ETH", quote=quote, tick_size=Decimal("0.01"), lot_size=lot, min_quantity=lot
+    )
+
+
+def _cruelty(dice: random.Random, level: float) -> Cruelty:
+    """Usual rates times the level; each kind is left out of a third of the seeds."""
+    usual = Cruelty(
+        lose_request=0.04,
+        lose_answer=0.06,
+        late=0.05,
+        refuse=0.03,
+        not_sent=0.03,
+        throttle=0.02,
+        slow=0.05,
+        forget=0.03,
+        read_fails=0.10,
+        omit=0.10,
+        history_lag_s=0.8,
+        drop=0.10,
+        duplicate=0.10,
+        delay=0.20,
+        reorder=0.10,
+        garble=0.03,
+        flap=0.03,
+        deaf=0.01,
+        venue_restart=0.008,
+        crash=0.02,
+        actor_crash=0.03,
+        stall=0.05,
+        thin_book=0.02,
+        clock_step=0.5,
+    )
+    return Cruelty(*(rate * level * (dice.random() < 0.67) for rate in usual))
