@@ -137,8 +137,8 @@ class Composition:
         found += [
             self._child("rest_poller", f"rest_poller.{v}", self._poller(v), limit_s=LONGEST_READ_CALL_S) for v in self._sides
         ]
-        found.append(self._child("hedger", RISK, self._risk))
-        found.append(self._child("hedger", FALLBACK, self._fallback))
+        found.append(self._child("risk", RISK, self._risk))
+        found.append(self._child("fallback", FALLBACK, self._fallback))
         found.append(self._child("hedger", HEDGER, self._hedger))
         found.append(self._child("quoter", QUOTER, self._quoter))
         return found + [self._feed_child(name, channel) for name in self._sides for channel in Channel]

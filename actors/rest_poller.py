@@ -62,6 +62,8 @@ class RestPoller(Actor):
         match message:
             case QueryOrder() | FetchOpenOrders() | FetchFills() | FetchPosition() | FetchBook():
                 for event in self._answer(message):
+                    if self.is_revoked:
+                        return
                     self._route(event)
             case SetPolling():
                 self._set(message)

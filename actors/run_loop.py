@@ -120,6 +120,9 @@ class RunLoop:
             self._turn()
         if self._failure is None:
             self._drain()
+        else:
+            self._cancel_all()
+            self._settle_lanes()
         self.residue = self._look_for_residue()
         self._dump_health()
         return self._exit_code()
@@ -197,6 +200,10 @@ class RunLoop:
     def _disarm(self) -> None:
         """Only with every order known to be closed; left armed, it cancels what we could not see."""
         self._set_dead_man(0.0)
+        self._settle_lanes()
+
+    def _settle_lanes(self) -> None:
+        """Until the trade lanes have sent what was asked of them; at most a second."""
         deadline = time.monotonic() + 1.0
         while time.monotonic() < deadline and any(
             answer.health.queue_depth or answer.health.busy_s for answer in self._trade_lanes()

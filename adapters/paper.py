@@ -41,7 +41,7 @@ class PaperVenues:
             "simulator",
             *("--market", market),
             *("--seed", str(seed)),
-            *("--state", str(ledger)),
+            *("--state", str(ledger.resolve())),
             *("--latency", latency),
         ]
         self._process: subprocess.Popen[str] | None = None

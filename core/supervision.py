@@ -69,7 +69,7 @@ _SLOW = (1.0, 30.0)
 _BELOW = ("rate_limiter", "order_tracker")
 
 TABLE: tuple[ChildSpec, ...] = (
-    _row("rate_limiter", "permanent", 3, _QUICK, 1.0, "halt"),
+    _row("rate_limiter", "permanent", 3, _QUICK, 1.0, "exit"),
     _row("trade_lane", "never", 0, _QUICK, 1.0, "exit"),
     _row("query_lane", "permanent", 5, _QUICK, 1.0, "reducing"),
     _row("order_tracker", "permanent", 3, _QUICK, 1.0, "exit", ("rate_limiter",)),
@@ -78,6 +78,8 @@ TABLE: tuple[ChildSpec, ...] = (
     _row("rest_poller", "permanent", 5, _QUICK, 1.0, "reducing"),
     _row("hedger", "permanent", 3, _QUICK, 0.5, "reducing_exit", _BELOW),
     _row("oco_pair", "permanent", 3, _QUICK, 0.5, "reducing_exit", _BELOW),
+    _row("risk", "permanent", 3, _QUICK, 1.0, "reducing_exit", _BELOW),
+    _row("fallback", "permanent", 3, _QUICK, 1.0, "reducing"),
     _row("quoter", "transient", 3, _SLOW, 1.0, "stay_down", _BELOW),
     _row("recorder", "transient", 3, _SLOW, 5.0, "stay_down"),
     _row("alerter", "transient", 3, _SLOW, 5.0, "stay_down"),

@@ -54,22 +54,7 @@ def create_order(order: PlaceOrder, instrument: Instrument, sub_account_id: str,
     ``expiration_ns`` ends the signature and, for a resting order, the order itself. The nonce follows from the client order id: one
     order, one signature, for ever.
     """
-    name, code = _TIME_IN_FORCE[order.time_in_force]
-    signable = SignableOrder(
-        sub_account_id=int(sub_account_id),
-        is_market=False,
-        time_in_force=code,
-        post_only=order.post_only,
-        reduce_only=order.reduce_only,
-        asset_id=int(instrument.contract_id, 16),
-        contract_size=scaled(order.quantity, instrument.base_decimals, "quantity"),
-        limit_price=scaled(order.price, PRICE_DECIMALS, "price"),
-        is_buying=order.side is Side.BUY,
-        nonce=order.client_order_id % 2**32,
-        expiration_ns=expiration_ns,
-    )
-    if not signable.contract_size or not signable.limit_price:
-        raise NotSignable("price and quantity must be above 0")
+    signable = _signable(order, instrument, sub_account_id, expiration_ns)
     signature = signer.sign(signable)
     return _call(
         "/full/v1/create_order",
@@ -77,7 +62,7 @@ def create_order(order: PlaceOrder, instrument: Instrument, sub_account_id: str,
             "order": {
                 "sub_account_id": sub_account_id,
                 "is_market": False,
-                "time_in_force": name,
+                "time_in_force": _TIME_IN_FORCE[order.time_in_force][0],
                 "post_only": order.post_only,
                 "reduce_only": order.reduce_only,
                 "legs": [
@@ -165,6 +150,25 @@ def subscribe(request_id: int, stream: str, selector: str) -> str:
 def plain(value: Decimal) -> str:
     """Decimal text without exponent."""
     return f"{value:f}"
+
+
+def _signable(order: PlaceOrder, instrument: Instrument, sub_account_id: str, expiration_ns: int) -> SignableOrder:
+    signable = SignableOrder(
+        sub_account_id=int(sub_account_id),
+        is_market=False,
+        time_in_force=_TIME_IN_FORCE[order.time_in_force][1],
+        post_only=order.post_only,
+        reduce_only=order.reduce_only,
+        asset_id=int(instrument.contract_id, 16),
+        contract_size=scaled(order.quantity, instrument.base_decimals, "quantity"),
+        limit_price=scaled(order.price, PRICE_DECIMALS, "price"),
+        is_buying=order.side is Side.BUY,
+        nonce=order.client_order_id % 2**32,
+        expiration_ns=expiration_ns,
+    )
+    if not signable.contract_size or not signable.limit_price:
+        raise NotSignable("price and quantity must be above 0")
+    return signable
 
 
 def _filtered(sub_account_id: str, instrument: Instrument) -> dict[str, str | list[str]]:

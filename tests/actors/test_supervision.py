@@ -248,7 +248,7 @@ def test_a_crash_loop_leaves_no_thread_behind(stage: Stage) -> None:
 @pytest.mark.parametrize(
     ("kind", "crashes", "expected"),
     [
-        ("rate_limiter", 4, [("halt",)]),
+        ("rate_limiter", 4, [("halt",), ("exit",)]),
         ("trade_lane", 1, [("halt",), ("exit",)]),
         ("query_lane", 6, [("reducing",)]),
         ("hedger", 4, [("reducing",), ("halt",), ("exit",)]),

@@ -50,7 +50,7 @@ class Feed:
             self._engine.after(
                 0.05,
                 self._deliver,
-                FrameRejected(venue=self.venue, channel=self.channel, reason="garbled", excerpt="", at=self._engine.now),
+                FrameRejected(venue=self.venue, channel=self.channel, reason="garbled", head="", at=self._engine.now),
                 self._connection,
             )
         self._send(message, frame)

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs
 import pytest
 
 from adapters.backpack import requests
-from adapters.backpack.client import SUBMIT_MARGIN_MS, UNKNOWN_LOOKBACK_MS, BackpackQueryLane, SubmitTimes
+from adapters.backpack.client import SUBMIT_MARGIN_MS, UNKNOWN_LOOKBACK_MS, BackpackQueryLane, BackpackTradeLane, SubmitTimes
 from adapters.transport.rest import NotSent, Ok, Outcome, Unknown
 from core.messages import (
     FetchFills,
@@ -32,6 +32,7 @@ from tests.adapters.backpack.support import (
     FakeRest,
     Time,
     fill_row,
+    hedge_order,
     make_api,
     ok,
     order_body,
@@ -48,6 +49,7 @@ BROKEN: list[Outcome] = [
     Ok(200, {}, b"<html>"),
     Ok(200, {}, b"null"),
     refused(404, "<html>no such page</html>"),
+    refused(400, {"code": "RESOURCE_NOT_FOUND", "message": "no"}),
     refused(403, {"code": "FORBIDDEN", "message": "no"}),
 ]
 
@@ -115,6 +117,13 @@ def test_the_scan_begins_before_the_submit() -> None:
     lane, rest = lane_of(NOT_FOUND, ok([]), submits=submits)
     lane.query_order(query())
     assert sent_query(rest, 1)["from"] == [str(WALL_MS - 900_000 - SUBMIT_MARGIN_MS)]
+
+
+def test_a_placed_order_is_remembered_for_the_scan() -> None:
+    """The trade lane tells the query lane when it sent, also when the answer was lost."""
+    submits = SubmitTimes()
+    BackpackTradeLane(make_api(FakeRest(Unknown("ReadTimeout"))), submits).place(hedge_order())
+    assert submits.scan_from_ms(ClientOrderId(7), WALL_MS + 900_000) == WALL_MS - SUBMIT_MARGIN_MS
 
 
 def test_the_scan_of_another_process_order_goes_back_a_day() -> None:

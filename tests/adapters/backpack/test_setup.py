@@ -32,9 +32,9 @@ def market(symbol: str, base: str, **changes: object) -> dict[str, object]:
 
 
 MARKETS = [
+    market("ETH_USDC_PERP", "ETH"),
     market("ETH_USDC", "ETH", marketType="SPOT"),
     market("ETH_EUR_PERP", "ETH", quoteSymbol="EUR"),
-    market("ETH_USDC_PERP", "ETH"),
     market("SOL_USDC_PERP", "SOL", orderBookState="PostOnly"),
     market("XRP_USDC_PERP", "XRP", visible=False),
     market("BAD_USDC_PERP", "BAD", filters={"price": {"tickSize": "0"}}),

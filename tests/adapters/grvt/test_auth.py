@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -167,6 +169,17 @@ def test_attributes_of_another_cookie_do_not_count() -> None:
     assert 86_400.0 == cookie_lifetime_s(cookie or "", "", 0.0)
 
 
+@pytest.fixture
+def _seoul(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A machine whose local time is not GMT."""
+    monkeypatch.setenv("TZ", "Asia/Seoul")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("_seoul")
 @pytest.mark.parametrize(
     ("attributes", "expected"),
     [

@@ -293,9 +293,10 @@ def test_a_new_connection_starts_anew() -> None:
     session.opened(NOW + 10)
     before = session.is_synced
     confirm(session, first="900")
+    confirmed = session.is_synced
     session.received(book(0), NOW + 10)
     session.received(book(900), NOW + 10)
-    assert (False, True) == (before, session.is_synced)
+    assert (False, False, True) == (before, confirmed, session.is_synced)
 
 
 def test_frames_that_overtake_the_answer_count() -> None:

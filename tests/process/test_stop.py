@@ -1,0 +1,70 @@
+"""How a run is stopped: whatever the moment, no order stays at a venue, and what stays otherwise is said."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+
+import pytest
+
+from tests.process.kit import Bot, World, printed_residue, until
+
+STOP_SIGNALS = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+
+
+def assert_left_in_order(world: World, bot: Bot, code: int) -> None:
+    """Exit 0 means flat; 3 means that the printed residue is what the venues hold."""
+    ledger = world.venues.ledger()
+    held = {venue: quantity for venue, quantity in ledger.positions.items() if quantity}
+    said = printed_residue(bot.stdout)
+    assert ([], 3 if held else 0, held, 0, "") == (ledger.open_orders, code, said, ledger.net, bot.stderr)
+
+
+@STOP_SIGNALS
+def test_a_resting_quote_is_cancelled(world: World, number: signal.Signals) -> None:
+    """The order that rests when the signal comes is gone when the process is."""
+    world.venues.post("/market", freeze=True)
+    bot = world.run()
+    world.until_quoting()
+    assert_left_in_order(world, bot, bot.end(number))
+
+
+@STOP_SIGNALS
+def test_a_fill_of_that_moment_is_hedged_before_the_end(world: World, number: signal.Signals) -> None:
+    """The signal comes as soon as the venue has matched, which the bot has not heard of yet."""
+    bot = world.run()
+    world.until_filled()
+    assert_left_in_order(world, bot, bot.end(number))
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_signal_at_any_moment_leaves_no_order_behind(world: World, seed: int) -> None:
+    """The moment is drawn anew for each seed; nothing depends on where it falls."""
+    bot = world.run()
+    world.until_active()
+    time.sleep(random.Random(seed).uniform(0, 4))
+    assert_left_in_order(world, bot, bot.end())
+
+
+def test_a_signal_before_the_first_word_of_the_venues_ends_it(world: World) -> None:
+    """The handlers are set when the actors start; nothing has been sent then."""
+    bot = world.run()
+    until((world.state / "log.jsonl").exists, "the log")
+    code = bot.end()
+    assert ([], True) == (world.venues.ledger().open_orders, code in (0, -signal.SIGTERM))
+
+
+def test_a_second_signal_does_not_wait_for_what_cannot_be_hedged(world: World) -> None:
+    """With the hedge venue out of reach the drain would go on; the second signal ends it, with the residue said."""
+    bot = world.run()
+    world.until_quoting()
+    world.venues.post("/refuse", venue="backpack", channel="rest", is_on=True)
+    world.until_filled()
+    until(lambda: world.log("SubmitNotSent") or world.log("SubmitUnknown"), "a hedge that does not get through")
+    bot.send(signal.SIGTERM)
+    until(lambda: any(line["state"] == "STOPPING" for line in world.log("TradingStateChanged")), "STOPPING")
+    code = bot.end()
+    ledger = world.venues.ledger()
+    held = {venue: quantity for venue, quantity in ledger.positions.items() if quantity}
+    assert (3, held) == (code, printed_residue(bot.stdout))

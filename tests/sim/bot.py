@@ -1,0 +1,266 @@
+"""One life of the bot's process: the real cores in simulated actors, wired by core/routing.py as actors/composition.py does it.
+
+Whatever differs from the product here would be a hole in the proof, so there is little: no threads, no wire format, no recorder but
+the notes it makes in the journal. ``Parts`` names every class, so that a planted bug can take a core's place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from core.client_ids import ClientIds
+from core.fallback import FallbackPolicy
+from core.hedge_planner import HedgePlanner
+from core.journal_state import JournalState
+from core.messages import (
+    AttemptFinished,
+    AttemptStarted,
+    CycleFinished,
+    FeedChanged,
+    FillRecorded,
+    Message,
+    OrderChanged,
+    PlaceOrder,
+    RenewDeadMan,
+    Stop,
+)
+from core.order_tracker import OrderTracker
+from core.quoter import Quoter
+from core.rate_limiter import LimiterConfig, RateLimiter
+from core.recovery import ledger_of, tracker_of
+from core.risk_gate import RiskGate
+from core.routing import FALLBACK, HEDGER, QUOTER, RISK, TRACKER, recipients
+from core.trading_state import TradingStateMachine
+from core.types import Channel, FeedState, Source, VenueId
+from core.venue_watch import VenuePolicy
+from tests.sim.engine import CoreNode, Engine, Node
+from tests.sim.feed import Feed
+from tests.sim.journal import SimJournal
+from tests.sim.lanes import GatewayNode, PollerNode
+from tests.sim.nemesis import Nemesis
+from tests.sim.scenario import HEDGE, MAKER, VENUES, Scenario
+from tests.sim.wire import Wire
+
+RATES = {MAKER: {"create": 10.0, "cancel": 10.0, "query": 2.5, "other": 2.5}, HEDGE: {"total": 16.0}}
+DEAD_MAN_S, DEAD_MAN_RENEW_S = 30.0, 10.0
+PROCESS = "process"
+REBUILT_WITH = {
+    "rate_limiter": (TRACKER, RISK, FALLBACK, HEDGER, QUOTER),
+    "order_tracker": (RISK, FALLBACK, HEDGER, QUOTER),
+}
+"""rest_for_one of core/supervision.py: who builds on the dead child is built anew with it."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a life is made of. A mutant replaces one of them (mutants.py)."""
+
+    tracker: Callable[[JournalState, dict[VenueId, VenuePolicy], float, int], OrderTracker] = tracker_of
+    planner: type[HedgePlanner] = HedgePlanner
+    quoter: type[Quoter] = Quoter
+    gate: type[RiskGate] = RiskGate
+    risk: type[TradingStateMachine] = TradingStateMachine
+    gateway: type[GatewayNode] = GatewayNode
+    journal: type[SimJournal] = SimJournal
+    policies: Callable[[dict[VenueId, VenuePolicy]], dict[VenueId, VenuePolicy]] = field(default=lambda policies: policies)
+
+
+class Bot:
+    """``hear(sender, message)`` is told of every message that is routed; ``sending`` of every order that is about to leave."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        scenario: Scenario,
+        nemesis: Nemesis,
+        wires: dict[VenueId, Wire],
+        journal: SimJournal,
+        parts: Parts,
+        wall_ms: Callable[[], int],
+        hear: Callable[[str, Message], None],
+        sending: Callable[[GatewayNode, PlaceOrder], None],
+    ) -> None:
+        self._engine = engine
+        self._scenario = scenario
+        self._wires = wires
+        self._journal = journal
+        self._parts = parts
+        self._wall_ms = wall_ms
+        self._hear = hear
+        self._sending = sending
+        self._policies = parts.policies(scenario.policies)
+        self._epoch = journal.begin_epoch()
+        self._child_epoch = 0
+        self._state_at_start = journal.fold()
+        self._routes: dict[tuple[type[Message], str, bool], tuple[str, ...]] = {}
+        self.nodes: dict[str, Node] = {}
+        self.is_alive = True
+        self.fallback = FallbackPolicy(tuple((venue, channel) for venue in VENUES for channel in Channel), engine.now)
+        for venue in VENUES:
+            self._build(f"rate_limiter.{venue}")
+        self._build(TRACKER)
+        for venue in VENUES:
+            self._build(f"order_gateway.{venue}")
+        for venue in VENUES:
+            self._build(f"rest_poller.{venue}")
+        for name in (RISK, FALLBACK, HEDGER, QUOTER):
+            self._build(name)
+        self.feeds = {
+            (venue, channel): Feed(engine, wires[venue], channel, nemesis, self._router(f"{channel.value}_feed.{venue}"))
+            for venue in VENUES
+            for channel in Channel
+        }
+        for feed in self.feeds.values():
+            feed.start()
+        self._renew_dead_man()
+
+    # ---- life and death ------------------------------------------------------------------------------------------------------
+
+    def kill(self) -> None:
+        """The whole process is gone, at once: inboxes, timers and connections with it."""
+        self.is_alive = False
+        for node in self.nodes.values():
+            node.die()
+        for feed in self.feeds.values():
+            feed.close()
+
+    def crash(self, name: str) -> tuple[str, ...]:
+        """One actor dies; returns the names that the watch will build anew. A gateway takes the process with it."""
+        if name.startswith("order_gateway."):
+            return (PROCESS,)
+        self.nodes[name].die()
+        dead = (name, *REBUILT_WITH.get(name.partition(".")[0], ()))
+        for each in dead[1:]:
+            self.nodes[each].die()
+        return dead
+
+    def rebuild(self, names: tuple[str, ...]) -> None:
+        """In start order, as the watch does."""
+        if self.is_alive:
+            for name in names:
+                self._build(name)
+
+    def stop(self, reason: str) -> None:
+        """SIGTERM: no new quotes, cancels, hedges; what the run loop does then is time only."""
+        self._router("supervisor")(Stop(reason=reason))
+
+    def _build(self, name: str) -> None:
+        self._child_epoch += 1
+        kind, _, venue = name.partition(".")
+        self.nodes[name] = node = self._make(kind, name, VenueId(venue))
+        if isinstance(node, CoreNode) and hasattr(node.core, "start"):
+            node.emit(node.core.start(self._engine.now))
+
+    def _make(self, kind: str, name: str, venue: VenueId) -> Node:
+        engine, route = self._engine, self._router(name)
+        match kind:
+            case "rate_limiter":
+                limiter = RateLimiter(LimiterConfig(venue=venue, rates=RATES[venue]))
+                return CoreNode(engine, name, limiter, route, limiter.deadline, spacing_s=0.001)
+            case "order_gateway":
+                return self._gateway(name, venue)
+            case "rest_poller":
+                polled = frozenset(channel for each, channel in self.fallback.polled if each == venue)
+                return PollerNode(engine, name, self._wires[venue], route, polled)
+            case "order_tracker":
+                self._journal.flush()
+                tracker = self._parts.tracker(self._journal.fold(), self._policies, engine.now, self._wall_ms())
+                return CoreNode(engine, name, tracker, route, lambda _: tracker.deadline())
+            case "risk":
+                scenario = self._scenario
+                loss = scenario.config.strategy.max_daily_loss
+                risk = self._parts.risk(VENUES, scenario.limits.lot, loss, epoch=self._child_epoch, owner=RISK)
+                return CoreNode(engine, name, risk, route, risk.deadline)
+            case "fallback":
+                return CoreNode(engine, name, self.fallback, route, lambda _: self.fallback.deadline(), spacing_s=0.5)
+            case "hedger":
+                return self._hedger(name)
+            case _:
+                return self._quoter(name)
+
+    def _gateway(self, name: str, venue: VenueId) -> Node:
+        ledger = ledger_of(self._state_at_start, self._policies, name, self._engine.now, self._wall_ms())
+        wire = self._wires[venue]
+        gate = self._parts.gate(wire.instrument, self._scenario.limits, ledger)
+        return self._parts.gateway(
+            self._engine, name, wire, self._router(name), gate, self._journal, self._epoch, self._sending
+        )
+
+    def _hedger(self, name: str) -> Node:
+        scenario = self._scenario
+        core = self._parts.planner(scenario.maker, scenario.hedge, scenario.hedges, ClientIds(HEDGER), epoch=self._child_epoch)
+
+        def deadline(now: float) -> float | None:
+            """The core names no time while it waits for its snapshot or its ids; the real actor ticks all the time."""
+            wanted = core.deadline()
+            return now + 0.5 if wanted is None and not core.ledger.is_synced else wanted
+
+        return CoreNode(self._engine, name, core, self._router(name), deadline, spacing_s=0.1)
+
+    def _quoter(self, name: str) -> Node:
+        scenario = self._scenario
+        self._journal.flush()
+        state = self._journal.fold()
+        core = self._parts.quoter(
+            scenario.maker,
+            scenario.hedge,
+            scenario.quotes,
+            ClientIds(QUOTER),
+            epoch=self._child_epoch,
+            last_cycle_id=state.last_finished_cycle_id,
+        )
+        return CoreNode(self._engine, name, core, self._router(name), core.deadline)
+
+    # ---- messages ------------------------------------------------------------------------------------------------------------
+
+    def _router(self, sender: str) -> Callable[[Message], None]:
+        """Deliver by the routing table; the tracker's conclusions are noted in the journal first, the cycle's facts too."""
+        is_limiter = sender.startswith("rate_limiter.")
+        noted: tuple[type[Message], ...] = (AttemptStarted, AttemptFinished, CycleFinished)
+        if sender == TRACKER:
+            noted = (FillRecorded, OrderChanged)
+        nodes, routes, journal = self.nodes, self._routes, self._journal
+
+        def route(message: Message) -> None:
+            if not self.is_alive:
+                return
+            kind = type(message)
+            if kind in noted:
+                journal.note(message)
+            self._hear(sender, message)
+            key = (kind, getattr(message, "venue", None) or getattr(message, "owner", ""), is_limiter)
+            names = routes.get(key)
+            if names is None or kind.__name__ == "LedgerRequested":
+                names = routes[key] = self._names(message, sender)
+            for name in names:
+                node = nodes.get(name)
+                if node is not None:
+                    node.tell(message)
+
+        return route
+
+    def _names(self, message: Message, sender: str) -> tuple[str, ...]:
+        clerk = f"order_gateway.{MAKER}"
+        return tuple(clerk if name == "clerk" else name for name in recipients(message, VENUES, sender=sender))
+
+    def _renew_dead_man(self) -> None:
+        """What the supervisor's loop does every ten seconds (actors/run_loop.py)."""
+        if self.is_alive:
+            self._router("supervisor")(RenewDeadMan(venue=MAKER, countdown_s=DEAD_MAN_S))
+            self._engine.after(DEAD_MAN_RENEW_S, self._renew_dead_man)
+
+    def core(self, name: str) -> Any:
+        """The core of a node, for checks."""
+        node = self.nodes[name]
+        assert isinstance(node, CoreNode)
+        return node.core
+
+    def is_live(self, venue: VenueId, channel: Channel) -> bool:
+        return self.feeds[venue, channel].state is FeedState.LIVE
+
+
+def is_stream(message: Message) -> bool:
+    """A change of a stream, not of the poller that stands in for it."""
+    return isinstance(message, FeedChanged) and message.source is Source.WS

@@ -1,0 +1,67 @@
+"""The write-ahead record of the simulated process: what is durable survives a kill, queued notes survive by chance only.
+
+Same order of events as adapters/journal.py: a commit writes all queued notes first, then its own record.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+from core.journal_state import Fence, Intent, JournalFold, JournalState, Lease, Stopped
+from core.messages import Message, PlaceOrder
+from core.types import ClientOrderId
+
+
+class SimJournal:
+    """``core.ports.Journal`` in memory. ``records`` are durable, in order, with the wall time of their writing."""
+
+    def __init__(self, wall_ms: Callable[[], int]) -> None:
+        self._wall_ms = wall_ms
+        self._queued: list[tuple[Message, int]] = []
+        self._fold = JournalFold()
+        self.records: list[tuple[Message, int]] = []
+        self.intents: set[ClientOrderId] = set()
+
+    def begin_epoch(self) -> int:
+        epoch = self._fold.epoch + 1
+        self._commit(Fence(epoch=epoch))
+        return epoch
+
+    def record_intent(self, order: PlaceOrder, epoch: int) -> None:
+        self._commit(Intent(order=order, epoch=epoch))
+        self.intents.add(order.client_order_id)
+
+    def note(self, message: Message) -> None:
+        self._queued.append((message, self._wall_ms()))
+
+    def flush(self) -> None:
+        for record in self._queued:
+            self._append(*record)
+        self._queued.clear()
+
+    def lease_client_ids(self, count: int) -> tuple[int, int]:
+        start = self._fold.next_client_id
+        self._commit(Lease(end=start + count))
+        return start, start + count
+
+    def fold(self) -> JournalState:
+        return self._fold.state()
+
+    def stop(self) -> None:
+        self._commit(Stopped())
+
+    def kill(self, chance: random.Random) -> None:
+        """The process dies: the newest queued notes are lost, the older ones had their flush."""
+        kept = chance.randint(0, len(self._queued))
+        for record in self._queued[:kept]:
+            self._append(*record)
+        self._queued.clear()
+
+    def _commit(self, record: Message) -> None:
+        self.flush()
+        self._append(record, self._wall_ms())
+
+    def _append(self, record: Message, wall_ms: int) -> None:
+        self._fold.apply(record, wall_ms)
+        self.records.append((record, wall_ms))
