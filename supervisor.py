@@ -12,7 +12,6 @@ import os
 import random
 import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -32,6 +31,7 @@ from adapters.lock import AlreadyRunning, Claim, SingleInstance
 from adapters.logs import setup_logging
 from adapters.paper import PaperEndpoints, PaperFailed, PaperVenues
 from adapters.preflight import gather, print_checks
+from adapters.run_signals import RunSignals
 from adapters.secrets import CredentialsRefused, Redactor, load_credentials, read_env_file
 from adapters.status import StatusUnavailable, ask_status
 from adapters.terminal import TerminalView
@@ -46,11 +46,11 @@ from core.recovery import explained_positions
 EXIT_REFUSED, EXIT_LOCKED = 2, 4
 SWITCH_INTERVAL_S = 0.0005
 """A thread in pure Python may hold the interpreter for this long; at the default of 5 ms a fill can wait 170 ms (docs/decisions.md)."""
-HARD_EXIT_S = 15.0
 PAPER_CONFIG = Path("configs/paper.toml")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # Whoever asks for a health dump must not end a command that writes none.
     arguments = _parser().parse_args(argv)
     try:
         return int(arguments.command(arguments))
@@ -60,6 +60,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _refuse(str(error), EXIT_LOCKED)
     except (JournalCorrupt, JournalFailed) as error:
         return _refuse(str(error), EXIT_EXPOSED)
+    except KeyboardInterrupt:
+        return _refuse("interrupted", EXIT_EXPOSED)
     except OSError as error:
         return _refuse(f"{error.filename or 'system'}: {error.strerror or error}", EXIT_REFUSED)
 
@@ -105,6 +107,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _paper(arguments: argparse.Namespace) -> int:
+    signals = RunSignals(EXIT_EXPOSED)
     overrides = {} if arguments.iter is None else {"run.iterations": arguments.iter}
     config = _load(PAPER_CONFIG, overrides)
     state_dir = Path(config.run.state_dir)
@@ -113,10 +116,11 @@ def _paper(arguments: argparse.Namespace) -> int:
         archive_state(state_dir)
         venues = PaperVenues(arguments.scenario, arguments.seed, state_dir / "ledger.json")
         endpoints = stack.enter_context(venues)
-        return _trade(_on_loopback(config, endpoints), endpoints.credentials, is_dry_run=False, is_locked=True)
+        return _trade(_on_loopback(config, endpoints), endpoints.credentials, signals, is_dry_run=False, is_locked=True)
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    signals = RunSignals(EXIT_EXPOSED)
     keys = {
         "strategy.primary": arguments.primary,
         "strategy.hedge": arguments.hedge,
@@ -127,7 +131,7 @@ def _run(arguments: argparse.Namespace) -> int:
         "run.iterations": arguments.iter,
     }
     config = _load(arguments.config, {key: value for key, value in keys.items() if value is not None})
-    return _trade(config, _credentials(arguments), is_dry_run=arguments.dry_run)
+    return _trade(config, _credentials(arguments), signals, is_dry_run=arguments.dry_run)
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
@@ -207,7 +211,9 @@ def _preflight(
 # ---- a run ---------------------------------------------------------------------------------------------------------------------
 
 
-def _trade(config: Config, credentials: Mapping[str, str], *, is_dry_run: bool, is_locked: bool = False) -> int:
+def _trade(
+    config: Config, credentials: Mapping[str, str], signals: RunSignals, *, is_dry_run: bool, is_locked: bool = False
+) -> int:
     """Lock, journal, preflight, actors, watch, ordered stop."""
     state_dir = Path(config.run.state_dir)
     with ExitStack() as stack:
@@ -225,7 +231,7 @@ def _trade(config: Config, credentials: Mapping[str, str], *, is_dry_run: bool, 
         )
         files = CsvFiles(state_dir, wall_ms_of=_wall_clock())
         stack.callback(files.close)
-        return _Run(config, maker, hedge, journal, files, state_dir, is_dry_run=is_dry_run).go()
+        return _Run(config, maker, hedge, journal, files, state_dir, is_dry_run=is_dry_run).go(signals)
 
 
 class _Run:
@@ -278,11 +284,9 @@ class _Run:
         metrics = lambda: {"rest_fallback_triggers": float(self._composition.fallback.triggers)}  # noqa: E731  one line reads better
         self._loop = RunLoop(self._watch, ControlInbox(addresses), self._route, venues, self._write_health, metrics)
 
-    def go(self) -> int:
+    def go(self, signals: RunSignals) -> int:
         sys.setswitchinterval(SWITCH_INTERVAL_S)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda received, _: self._stop(signal.Signals(received).name))
-        signal.signal(signal.SIGUSR1, lambda _number, _frame: self._loop.request_health())
+        signals.hand_over(self._loop.stop, self._loop.request_health)
         for child in self._composition.children():
             self._watch.add(child)
         self._watch.start()
@@ -306,13 +310,6 @@ class _Run:
         if code == EXIT_FAILED:
             print(f"perpfarm: {self._loop.failure}", file=sys.stderr)
         return code
-
-    def _stop(self, reason: str) -> None:
-        """The first signal drains; whatever happens then, the process is gone after 15 s."""
-        self._loop.stop(reason)
-        timer = threading.Timer(HARD_EXIT_S, lambda: os._exit(EXIT_EXPOSED))
-        timer.daemon = True
-        timer.start()
 
     def _alert(self, key: str, text: str) -> None:
         self._route(Alert(level="critical", key=key, text=text, at=time.monotonic()))

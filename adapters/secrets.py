@@ -115,6 +115,8 @@ class Redactor:
         self._forms: set[str] = set()
         self._text: re.Pattern[str] | None = None
         self._bytes: re.Pattern[bytes] | None = None
+        self._needles: tuple[str, ...] = ()
+        self._needles_bytes: tuple[bytes, ...] = ()
         self.add(*values)
 
     @classmethod
@@ -134,20 +136,30 @@ class Redactor:
         source = "|".join(re.escape(form) for form in sorted(self._forms, key=len, reverse=True))
         self._bytes = re.compile(source.encode(), re.IGNORECASE)
         self._text = re.compile(source, re.IGNORECASE)
+        # A plain search is ten times faster than the pattern, and nearly every text is clean. Lower case alone would not do: that
+        # of a Greek sigma depends on its neighbours.
+        self._needles = tuple({form.lower() for form in self._forms} | {form for form in self._forms if not form.isascii()})
+        self._needles_bytes = tuple(form.encode().lower() for form in self._forms)
 
     def redact(self, data: AnyStr) -> AnyStr:
         if isinstance(data, bytes):
             return self._redact_bytes(data)
-        known = data if self._text is None else self._text.sub(MASK, data)
-        for pattern in _LOGINS:
-            known = pattern.sub(rf"\g<1>{MASK}", known)
-        return known
+        lowered = data.lower()
+        if self._text is not None and any(form in lowered or form in data for form in self._needles):
+            data = self._text.sub(MASK, data)
+        if any(word in lowered for word in _LOGIN_WORDS):
+            for pattern in _LOGINS:
+                data = pattern.sub(rf"\g<1>{MASK}", data)
+        return data
 
     def _redact_bytes(self, data: bytes) -> bytes:
-        known = data if self._bytes is None else self._bytes.sub(MASK.encode(), data)
-        for pattern in _LOGINS_BYTES:
-            known = pattern.sub(rb"\g<1>" + MASK.encode(), known)
-        return known
+        lowered = data.lower()
+        if self._bytes is not None and any(form in lowered or form in data for form in self._needles_bytes):
+            data = self._bytes.sub(MASK.encode(), data)
+        if any(word in lowered for word in _LOGIN_WORDS_BYTES):
+            for pattern in _LOGINS_BYTES:
+                data = pattern.sub(rb"\g<1>" + MASK.encode(), data)
+        return data
 
 
 _LOGIN_SOURCES = (
@@ -161,6 +173,21 @@ _LOGIN_SOURCES = (
     r"""(\bbot)\d{6,}:[A-Za-z0-9_-]{20,}""",
 )
 """Group 1 is kept: the name of a cookie, header or field that carries a login; the rest is its value."""
+_LOGIN_WORDS = (
+    "cookie",
+    "authorization",
+    "gravity=",
+    "bearer",
+    "basic",
+    "key",
+    "signature",
+    "secret",
+    "passphrase",
+    "token",
+    "bot",
+)
+_LOGIN_WORDS_BYTES = tuple(word.encode() for word in _LOGIN_WORDS)
+"""No text without one of these can match."""
 _LOGINS = tuple(re.compile(source, re.IGNORECASE) for source in _LOGIN_SOURCES)
 _LOGINS_BYTES = tuple(re.compile(source.encode(), re.IGNORECASE) for source in _LOGIN_SOURCES)
 

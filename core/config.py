@@ -11,6 +11,9 @@ from decimal import Decimal
 from typing import Any, Literal
 
 import msgspec
+from msgspec import inspect
+
+from core.config_shape import misfits
 
 KNOWN_VENUES = ("grvt", "backpack", "apex")
 
@@ -98,43 +101,19 @@ def parse_config(text: str, origin: str, overrides: dict[str, Any] | None = None
     """
     try:
         tree = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{origin}: not valid TOML: {error}") from None
     for dotted, value in (overrides or {}).items():
         section, _, key = dotted.partition(".")
-        tree.setdefault(section, {})[key] = value
-    try:
-        config = msgspec.convert(tree, Config)
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"{origin}: {_explain(str(error))}") from None
+        table = tree.setdefault(section, {})
+        if isinstance(table, dict):
+            table[key] = value
+    for problem in misfits(tree, inspect.type_info(Config)):
+        raise ConfigError(f"{origin}: {problem}")
+    config = msgspec.convert(tree, Config)
     for problem in _problems(config):
         raise ConfigError(f"{origin}: {problem}")
     return config
-
-
-def _explain(message: str) -> str:
-    """msgspec's words plus the accepted keys of the section they point at."""
-    text, _, path = message.partition(" - at ")
-    where = path.strip("`").removeprefix("$").lstrip(".").replace("[...]", ".*")
-    accepted = _accepted_keys(where) if "unknown field" in text else ()
-    hint = f"; accepted: {', '.join(accepted)}" if accepted else ""
-    place = f"[{where}] " if where and "field" in text else f"{where}: " if where else ""
-    return f"{place}{text[:1].lower()}{text[1:]}{hint}"
-
-
-def _accepted_keys(where: str) -> tuple[str, ...]:
-    sections: dict[str, type[msgspec.Struct]] = {
-        "": Config,
-        "run": RunConfig,
-        "strategy": StrategyConfig,
-        "strategy.bracket": BracketConfig,
-        "venues.*": VenueConfig,
-        "limits": LimitsConfig,
-        "alerts": AlertsConfig,
-        "metrics": MetricsConfig,
-    }
-    section = sections.get(where)
-    return section.__struct_fields__ if section is not None else ()
 
 
 def _problems(config: Config) -> list[str]:

@@ -43,11 +43,14 @@ class ExposureLedger:
         return (LedgerRequested(owner=self.owner, epoch=epoch),)
 
     def apply(self, message: Message) -> None:
-        """Fold LedgerSnapshot, then FillRecorded, OrderChanged and OrderDenied; what comes before the snapshot is contained in it."""
+        """Fold LedgerSnapshot, then FillRecorded, OrderChanged and OrderDenied; what comes before the snapshot is contained in it.
+
+        A second snapshot is the answer to a repeated request and may miss what was registered since: it changes nothing.
+        """
         if not self.is_synced and not isinstance(message, LedgerSnapshot):
             return
         match message:
-            case LedgerSnapshot() if message.owner == self.owner:
+            case LedgerSnapshot() if message.owner == self.owner and not self.is_synced:
                 self.is_synced = True
                 self.positions = dict(message.positions)
                 self._pending = {order.client_order_id: order for order in message.orders}

@@ -7,6 +7,7 @@ maker venue. It never increases |exposure| and never crosses zero by a lot.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import NamedTuple
@@ -29,7 +30,7 @@ from core.messages import (
     Tick,
     TradingStateChanged,
 )
-from core.types import BPS, OrderState, Priority, Role, Side, TimeInForce, TradingState, VenueId
+from core.types import BPS, ClientOrderId, OrderState, Priority, Role, Side, TimeInForce, TradingState, VenueId
 
 LAST_GOOD_BOOK_S = 15.0
 """A stale hedge book is still priced from for this long, always under the slippage cap; later the hedge waits and alarms."""
@@ -38,6 +39,7 @@ RETRY_DELAYS_S = (0.0, 0.1, 0.25, 0.5, 1.0)
 UNREACHABLE_LIMIT_S = 10.0
 """A hedge venue that cannot be reached for this long has its exposure unwound on the maker venue."""
 EXPOSED_ALARM_S = 2.0
+JUDGED_KEPT = 64
 
 
 class HedgeSettings(NamedTuple):
@@ -71,6 +73,8 @@ class HedgePlanner:
         self._retry_at = 0.0
         self._cycle_id = 0
         self._is_unwinding = False
+        self._has_told_stall = False
+        self._judged: deque[ClientOrderId] = deque(maxlen=JUDGED_KEPT)
         self._is_refused = False
         self._exposed_since: float | None = None
         self._unreachable_since: float | None = None
@@ -110,9 +114,10 @@ class HedgePlanner:
     # ---- what the last attempt taught ----------------------------------------------------------------------------------------
 
     def _judge(self, order: OrderSnapshot, now: float) -> None:
-        """Learn from a hedge that ended: a shortfall climbs the ladder, an unreachable venue starts a clock."""
-        if not order.is_closed:
+        """Learn from a hedge that ended, once: a shortfall climbs the ladder, an unreachable venue starts a clock."""
+        if not order.is_closed or order.client_order_id in self._judged:
             return
+        self._judged.append(order.client_order_id)
         if order.filled_quantity > 0:
             self._fruitless = 0
             self._unreachable_since = None
@@ -144,7 +149,7 @@ class HedgePlanner:
     def _plan(self, now: float) -> tuple[Message, ...]:
         out = list(self._ids.ask(now))
         exposure = self.ledger.net
-        if abs(exposure) < self._hedge.lot_size:
+        if abs(exposure) < self._dust:
             self._settled()
             return tuple(out)
         self._exposed_since = now if self._exposed_since is None else self._exposed_since
@@ -156,6 +161,11 @@ class HedgePlanner:
             return (*out, *self._unwind(need, now))
         return (*out, *self._place(self._hedge, need, self._ladder[self._step], Role.HEDGE, now))
 
+    @property
+    def _dust(self) -> Decimal:
+        """Exposure below this is carried; an unwind ends at the maker's lot, whose rest the next hedge takes along."""
+        return max(self._hedge.lot_size, self._maker.lot_size) if self._is_unwinding else self._hedge.lot_size
+
     def _settled(self) -> None:
         """Delta is below a lot: the next exposure starts at the foot of the ladder."""
         if self._exposed_since is None:
@@ -163,13 +173,15 @@ class HedgePlanner:
         self._exposed_since = self._unreachable_since = None
         self._step = self._fruitless = 0
         self._is_unwinding = self._is_refused
+        self._has_told_stall = False
         self._alarmed = False
 
     def _unwind(self, need: Decimal, now: float) -> tuple[Message, ...]:
         """Close exactly the rest on the maker venue; the bot must not quote until a person or the state machine says so."""
         placed = self._place(self._maker, need, self._ladder[-1], Role.UNWIND, now)
-        if not any(isinstance(message, PlaceOrder) for message in placed):
+        if not placed or self._has_told_stall:
             return placed
+        self._has_told_stall = True
         reason = "the hedge venue refuses for good" if self._is_refused else "the hedge ladder is exhausted"
         return (HedgeStalled(quantity=abs(need), is_permanent=self._is_refused, reason=reason, at=now), *placed)
 
@@ -193,7 +205,7 @@ class HedgePlanner:
             role=role,
             cycle_id=self._cycle_id,
             reference_price=touch,
-            reduce_only=role is Role.UNWIND,
+            reduce_only=role is Role.UNWIND and -side.sign * self.ledger.position(venue.venue) >= quantity,
             not_after=now + EXPOSED_ALARM_S,
             attempt=self._step,
             owner=self._ids.owner,

@@ -86,6 +86,7 @@ __all__ = [
     "OrderSnapshot",
     "OrderSubmitted",
     "PairClosed",
+    "PairStateChanged",
     "PlaceOrder",
     "PositionMismatch",
     "PositionReported",
@@ -248,7 +249,10 @@ class OrderAccepted(Message, frozen=True, kw_only=True):
 
 
 class OrderRejected(Message, frozen=True, kw_only=True):
-    """The venue refused the order for certain. ``permanent``: sending the same again cannot help (symbol, permission, margin)."""
+    """The venue refused the order for certain. ``permanent``: sending the same again cannot help (symbol, permission, price scale).
+
+    ``is_throttled``: only the rate limit stood against it; it may be decided anew.
+    """
 
     venue: VenueId
     client_order_id: ClientOrderId
@@ -256,6 +260,7 @@ class OrderRejected(Message, frozen=True, kw_only=True):
     code: str
     permanent: bool
     at: float
+    is_throttled: bool = False
 
 
 class OrderDenied(Message, frozen=True, kw_only=True):
@@ -487,6 +492,15 @@ class HedgeStalled(Message, frozen=True, kw_only=True):
 
     quantity: Decimal
     is_permanent: bool
+    reason: str
+    at: float
+
+
+class PairStateChanged(Message, frozen=True, kw_only=True):
+    """An OCO pair entered another state (core/oco_pair.py has them)."""
+
+    cycle_id: int
+    state: str
     reason: str
     at: float
 

@@ -45,6 +45,7 @@ class TrackedOrder:
         "cancel_due_at",
         "filled_quantity",
         "is_inferred",
+        "missed_at",
         "misses",
         "permanent",
         "place",
@@ -70,6 +71,7 @@ class TrackedOrder:
         self.queries = 0
         self.query_due_at: float | None = None
         self.misses = 0
+        self.missed_at = 0.0
         self.cancel_attempts = 0
         self.cancel_due_at: float | None = None
         self.cancel_bound_at: float | None = None

@@ -52,8 +52,6 @@ from core.types import (
 )
 from core.venue_watch import VenuePolicy, VenueWatch
 
-RATE_LIMITED = "RATE_LIMITED"
-"""Code that adapters give to an order refused by a rate limit."""
 QUERY_DELAYS_S = (0.2, 0.5, 1.0)
 """Pauses before the first lookups of an unknown order; then the last one for ever."""
 SILENCE_AFTER_ACTION_S = 2.0
@@ -116,9 +114,7 @@ class OrderTracker:
             case OrderAccepted():
                 return self._accepted(message, now)
             case OrderRejected():
-                return self._refused(
-                    message.client_order_id, OrderState.REJECTED, message.reason, now, permanent=message.permanent
-                )
+                return self._rejected(message, now)
             case SubmitNotSent():
                 return self._refused(message.client_order_id, OrderState.DENIED, f"not sent: {message.reason}", now)
             case SubmitUnknown():
@@ -207,6 +203,8 @@ class OrderTracker:
     # ---- gateway outcomes ----------------------------------------------------------------------------------------------------
 
     def _submitted(self, message: OrderSubmitted) -> tuple[Message, ...]:
+        if message.order.client_order_id in self._orders:
+            return ()
         order = TrackedOrder(message.order, message.at)
         self._orders[message.order.client_order_id] = order
         self._active[message.order.client_order_id] = order
@@ -227,7 +225,7 @@ class OrderTracker:
 
     def _rejected(self, message: OrderRejected, now: float) -> tuple[Message, ...]:
         """A throttled order was not taken and may be decided anew, like one that was never sent."""
-        state = OrderState.DENIED if message.code == RATE_LIMITED else OrderState.REJECTED
+        state = OrderState.DENIED if message.is_throttled else OrderState.REJECTED
         return self._refused(message.client_order_id, state, message.reason, now, permanent=message.permanent)
 
     def _refused(
@@ -303,10 +301,14 @@ class OrderTracker:
         if order is None or order.is_closed:
             return ()
         bound_at = self._bound_of(order)
-        if bound_at is None or message.asked_at < bound_at + order.misses * MISS_SPACING_S:
+        if bound_at is None or message.asked_at < bound_at:
             order.query_due_at = now + self._query_delay(order)
             return self._force_bound(order, now)
+        if order.misses and message.asked_at < order.missed_at + MISS_SPACING_S:
+            order.query_due_at = order.missed_at + MISS_SPACING_S
+            return ()
         order.misses += 1
+        order.missed_at = message.asked_at
         if order.misses < MISSES_AS_PROOF:
             order.query_due_at = now + MISS_SPACING_S
             return ()
@@ -335,6 +337,7 @@ class OrderTracker:
         for report in message.orders:
             out += self._report(report, now)
         listed = {report.client_order_id for report in message.orders} | {report.venue_order_id for report in message.orders}
+        listed.discard(None)
         for order in self._active.values():
             place = order.place
             is_missing = place.client_order_id not in listed and order.venue_order_id not in listed
@@ -421,7 +424,14 @@ class OrderTracker:
             return ()
         del self._requests[(message.owner, message.epoch)]
         orders = tuple(order.snapshot() for order in self._active.values())
-        return (LedgerSnapshot(owner=message.owner, positions=tuple(self.positions.items()), orders=orders, at=now),)
+        snapshot = LedgerSnapshot(owner=message.owner, positions=tuple(self.positions.items()), orders=orders, at=now)
+        return (snapshot, *self._reconcile_again(now))
+
+    def _reconcile_again(self, now: float) -> Iterable[Message]:
+        """Who is built anew did not hear of earlier reconciliations: live venues are read once more."""
+        for state in self._venues.values():
+            if state.is_live and not state.audit.is_open:
+                yield from state.begin_round(now, self._recovery_lookback_s)
 
     # ---- bookkeeping ---------------------------------------------------------------------------------------------------------
 

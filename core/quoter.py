@@ -71,6 +71,8 @@ QUOTE_DEADLINE_S = 1.0
 """A quote that could not leave within this time is not wanted any more."""
 EXPOSURE_GRACE_S = 1.0
 """The rest of a partly filled quote goes on resting while its hedge is under way (the delta bound counts both); for this long."""
+CANCEL_AGAIN_S = 2.0
+"""A cancel that shows no effect for so long is sent again: it may have been lost with an inbox."""
 BASIS_SAMPLES_KEPT = 2_000
 
 
@@ -105,6 +107,7 @@ class Quoter:
         self._order: OrderSnapshot | None = None
         self._placed_at = 0.0
         self._cancelled: ClientOrderId | None = None
+        self._cancelled_at = 0.0
         self._last_timeout_cancel_at = float("-inf")
         self._held_since: float | None = None
         self._exposed_since: float | None = None
@@ -138,25 +141,17 @@ class Quoter:
                 self._denied(message, now)
             case TradingStateChanged():
                 self._state = message.state
-            case LedgerSnapshot():
-                self._adopt(message)
             case ClientIdsLeased():
                 self._ids.add(message)
             case Stop():
                 self._is_stopping = True
-            case Tick():
+            case LedgerSnapshot() | Tick():
                 pass
             case _:
                 return ()
         return self._evaluate(now) if self.ledger.is_synced else self.ledger.ask(self._epoch, now)
 
     # ---- following events ----------------------------------------------------------------------------------------------------
-
-    def _adopt(self, message: LedgerSnapshot) -> None:
-        """Orders of an earlier life are taken over as ours to cancel; the position says which phase we are in."""
-        if message.owner == self._ids.owner:
-            living = [order for order in message.orders if order.role is Role.MAKER and not order.is_closed]
-            self._order = living[0] if living else None
 
     def _count_fill(self, message: FillRecorded, now: float) -> None:
         order = message.order
@@ -190,11 +185,17 @@ class Quoter:
     # ---- the decision --------------------------------------------------------------------------------------------------------
 
     def _evaluate(self, now: float) -> tuple[Message, ...]:
+        """One step. A living order of an earlier life, or one that came back from the dead, is taken over; one that ended with
+        fills not yet seen is waited for, since only they say what the remainder is."""
         out = self._ids.ask(now)
         self._sample_basis(now)
         self._watch_exposure(now)
+        if self._order is None:
+            self._order = next((order for order in self.ledger.pending(makers=True) if not order.is_closed), None)
         if self._order is not None:
             return out + self._supervise(self._order, now)
+        if any(self.ledger.pending(makers=True)):
+            return out
         if self._attempt is not None:
             return out + self._continue(self._attempt, now)
         if self._is_stopping or self._is_finished:
@@ -236,14 +237,16 @@ class Quoter:
     # ---- a living order ------------------------------------------------------------------------------------------------------
 
     def _supervise(self, order: OrderSnapshot, now: float) -> tuple[Message, ...]:
-        """Cancel a living order when it may not rest any more; one cancel per order, the tracker repeats it where needed."""
-        if self._cancelled == order.client_order_id:
+        """Cancel a living order when it may not rest any more; from the venue's word on that cancel on, the tracker repeats it."""
+        is_repeat = self._cancelled == order.client_order_id
+        is_followed = order.state in (OrderState.PENDING_CANCEL, OrderState.UNKNOWN)
+        if is_repeat and (is_followed or now - self._cancelled_at < CANCEL_AGAIN_S):
             return ()
         reason = self._cancel_reason(order, now)
         if reason is None:
             return ()
-        self._cancelled = order.client_order_id
-        if self._attempt is not None:
+        self._cancelled, self._cancelled_at = order.client_order_id, now
+        if self._attempt is not None and not is_repeat:
             self._attempt.cancels += 1
         cancel = CancelOrder(
             venue=order.venue,

@@ -70,6 +70,11 @@ class VenueAudit:
         return (PositionMismatch(venue=self.venue, reported=self._reported, expected=expected, at=now),)
 
     @property
+    def has_alarmed(self) -> bool:
+        """Whether the running difference has been told as a mismatch."""
+        return self._alarmed
+
+    @property
     def is_differing(self) -> bool:
         return self._differs_since is not None
 

@@ -57,7 +57,8 @@ class RiskGate:
         """Fold order and fill events, the trading state, and the fences that restarted cores raise."""
         match message:
             case TradingStateChanged():
-                self.state = message.state
+                if self.state is not TradingState.HALTED:  # Only a new process ends it, whatever a restarted judge believes.
+                    self.state = message.state
             case LedgerRequested():
                 self._epochs[message.owner] = max(message.epoch, self._epochs.get(message.owner, 0))
             case _:

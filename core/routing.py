@@ -102,7 +102,7 @@ ROUTES: dict[type[Message], tuple[str, ...]] = {
     FrameRejected: (RECORDER,),
     FillRecorded: _CORES,
     OrderChanged: _CORES,
-    LedgerRequested: (ALL_GATEWAYS,),
+    LedgerRequested: (ALL_GATEWAYS, RISK, "account_feed.*", "market_feed.*"),
     VenueReconciled: (RISK, FALLBACK, RECORDER, CONTROL),
     PositionMismatch: (RISK, RECORDER),
     ForeignActivity: (RISK, RECORDER),

@@ -16,6 +16,7 @@ from core.messages import (
     FeedChanged,
     ForeignActivity,
     HedgeStalled,
+    LedgerRequested,
     Message,
     OrderChanged,
     PairClosed,
@@ -56,6 +57,7 @@ class TradingStateMachine:
         self._stalls: list[float] = []
         self._journal_failed_at: float | None = None
         self._given_up: str | None = None
+        self._halt_reason: str | None = None
         self._refused_at: float | None = None
         self._pairs: deque[PairClosed] = deque()
         self._net = Decimal(0)
@@ -82,7 +84,7 @@ class TradingStateMachine:
             case HedgeStalled():
                 self._stalls.append(now)
                 if message.is_permanent:
-                    return self.halt(message.reason, now)
+                    self._halt_reason = message.reason
             case OrderChanged():
                 self._order(message, now)
             case PairClosed():
@@ -94,6 +96,8 @@ class TradingStateMachine:
                 self._journal_failed_at = now
             case Alert() if message.key in HALTING_ALERTS:
                 return self.halt(message.text, now)
+            case LedgerRequested():
+                return self._tell_again(message, now)
             case Stop():
                 return self._move(TradingState.STOPPING, message.reason, now)
             case Tick() | CycleFinished():
@@ -102,10 +106,18 @@ class TradingStateMachine:
                 return ()
         return self.ledger.ask(self._epoch, now) + self._judge(now)
 
+    def _tell_again(self, message: LedgerRequested, now: float) -> tuple[Message, ...]:
+        """Somebody else was built anew and knows no state."""
+        if message.owner == self.ledger.owner or self.state is TradingState.STARTING:
+            return ()
+        return (TradingStateChanged(state=self.state, reason=self.reason, at=now),)
+
     def _feed(self, message: FeedChanged) -> None:
-        self._feeds[(message.venue, message.channel)] = message.state
-        if message.channel is Channel.ACCOUNT and message.state is not FeedState.LIVE:
+        """What was read before the account feed's last change of state describes the past, and may have been told late."""
+        key = (message.venue, message.channel)
+        if message.channel is Channel.ACCOUNT and self._feeds.get(key) is not message.state:
             self._reconciled.discard(message.venue)
+        self._feeds[key] = message.state
 
     def _order(self, message: OrderChanged, now: float) -> None:
         order = message.order
@@ -113,11 +125,13 @@ class TradingStateMachine:
             self._refused_at = now
 
     def _judge(self, now: float) -> tuple[Message, ...]:
-        """Down at once, up only from here."""
+        """Down at once, up only from here. Failed hedges halt once delta is flat: HALTED would strand the unwind half-way."""
         if self.state in (TradingState.HALTED, TradingState.STOPPING):
             return ()
         if len([at for at in self._stalls if now - at < STALL_WINDOW_S]) >= STALLS_BEFORE_HALT:
-            return self.halt("hedges failed three times in ten minutes", now)
+            self._halt_reason = "hedges failed three times in ten minutes"
+        if self._halt_reason is not None and self.ledger.is_synced and abs(self.ledger.net) < self._lot:
+            return self.halt(self._halt_reason, now)
         reason = self._worry(now)
         if reason is None:
             return self._move(TradingState.ACTIVE, "all feeds live, reconciled, flat delta", now) if self._may_rise() else ()
@@ -129,6 +143,8 @@ class TradingStateMachine:
         """What forbids quoting; None = nothing does."""
         if self._given_up is not None:
             return self._given_up
+        if self._halt_reason is not None:
+            return self._halt_reason
         if self._mismatched:
             return f"{', '.join(sorted(self._mismatched))} reports a position that our fills do not explain"
         if self._foreign_at is not None and now - self._foreign_at < QUIET_S:

@@ -55,8 +55,13 @@ class VenueWatch:
         self._second_round_at: float | None = None
 
     def judge(self, now: float) -> tuple[Message, ...]:
-        """Compare the position with the venue's last word on it."""
-        return self.audit.judge(self.position, now)
+        """Compare the position with the venue's last word on it; a mismatch that has gone is shown to be over by a new round."""
+        had_alarmed = self.audit.has_alarmed
+        out = self.audit.judge(self.position, now)
+        if had_alarmed and not self.audit.has_alarmed and self.is_live and not self.audit.is_open:
+            self.audit.begin(now)
+            self._round_retry_at = now
+        return out
 
     def came_back(self, now: float, lookback_s: float) -> tuple[Message, ...]:
         """The account feed is live again after an outage of unknown content."""

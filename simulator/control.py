@@ -96,6 +96,7 @@ class Control:
             ("GET", "/ledger"): self._ledger,
             ("GET", "/orders"): self._orders,
             ("GET", "/requests"): self._requests,
+            ("GET", "/hedge-latency"): self._hedge_latency,
             ("POST", "/fault"): self._fault,
             ("POST", "/fault/clear"): self._clear,
             ("POST", "/kick"): self._kick,
@@ -147,6 +148,10 @@ class Control:
             for (route, outcome), count in venue.requests.items():
                 routes.setdefault(route, {})[outcome] = count
         return found
+
+    async def _hedge_latency(self, request: HttpRequest) -> Json:
+        """``HedgeStopwatch.report``: GRVT maker fills against the Backpack orders that followed them."""
+        return self._site.stopwatch.report()
 
     async def _fault(self, request: HttpRequest) -> Json:
         rule = _body(request, dict[str, Any])

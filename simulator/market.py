@@ -24,6 +24,8 @@ TAKER_TICKS = 3
 """How far behind the touch a taker of the flow reaches."""
 REFILLED_TICKS = 6
 """How far behind the touch the house looks for gaps; deeper ones wait until the touch comes near."""
+CHURN_TICKS = 5
+"""How far behind the touch the churning level is."""
 REACH = 0.05
 """How far the mid may leave its start, as a fraction of it."""
 
@@ -53,12 +55,20 @@ class MarketProfile(NamedTuple):
     move_ticks: int
     basis_ticks: int
     spread_ticks: int
+    conflate_s: float = 0.05
+    """For how long the hedge venue gathers changes of its book into one public frame; 0: each change is a frame."""
+    churn_rate: float = 0.0
+    """Changes per second of one level near the hedge venue's touch, on top of everything else: public frames without a trade."""
 
 
 _DEEP = VenueShape(12, 8, 12_000.0, 0.8, 1_500.0, 1.0, 2.0)
+_BRISK = MarketProfile(VenueShape(12, 8, 300.0, 8.0, 6_000.0, 0.5, 2.0), _DEEP._replace(taker_rate=0.0), 0.12, 1, 3, 2)
+"""Takers that sweep the touch several times a second: a maker fills as soon as it rests, in one piece (bench/)."""
 PROFILES: Mapping[str, MarketProfile] = {
     "lively": MarketProfile(VenueShape(12, 8, 3_000.0, 0.7, 2_400.0, 1.0, 5.0), _DEEP, 1.2, 2, 3, 3),
     "seeds": MarketProfile(VenueShape(12, 8, 9_000.0, 0.063, 2_400.0, 1.0, 2.0), _DEEP, 0.12, 1, 3, 2),
+    "brisk": _BRISK,
+    "flood": _BRISK._replace(conflate_s=0.0, churn_rate=1_000.0),
 }
 
 
@@ -94,6 +104,8 @@ class MarketMaker:
             self._repeat(venue.shape.refill_rate, venue.random, venue.refill)
             for side in SIDES:
                 self._repeat(venue.shape.taker_rate, venue.random, partial(venue.take, side))
+        *_, hedge = self._venues.values()
+        self._repeat(self._profile.churn_rate, hedge.random, hedge.churn)
 
     @property
     def mid(self) -> Decimal:
@@ -170,6 +182,7 @@ class _Venue:
         """The usual size of a level."""
         self._basis = 0
         self._spread = 1
+        self._churned: int | None = None
         self._ladders = {side: _Ladder(self, side) for side in SIDES}
 
     def wander(self) -> None:
@@ -208,6 +221,17 @@ class _Venue:
         if touch is not None:
             limit = touch + TAKER_TICKS * side.sign * self._instrument.tick_size
             self.exchange.place(FLOW, self._symbol, side, quantity, limit, tif="IOC")
+
+    def churn(self) -> None:
+        """A level behind the touch grows by the least quantity, or shrinks again."""
+        if self._churned is not None:
+            self.exchange.cancel(self._churned, "HOUSE")
+            self._churned = None
+            return
+        touch = self.exchange.best(self._symbol, Side.BUY)
+        if touch is not None:
+            price = touch - CHURN_TICKS * self._instrument.tick_size
+            self._churned = self.exchange.place(FLOW, self._symbol, Side.BUY, self._instrument.min_quantity, price).order_id
 
     def level_quantity(self) -> Decimal:
         return self.quantity(self.shape.level_usd * self.random.uniform(0.6, 1.4))

@@ -11,6 +11,7 @@ import enum
 import itertools
 import socket
 import struct
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from email.utils import formatdate
 from http import HTTPStatus
@@ -27,7 +28,8 @@ READ_BYTES = 1 << 16
 
 
 class HttpRequest(NamedTuple):
-    """``path`` without the query, percent-decoded query in ``query`` (last value wins), header names in lower case."""
+    """``path`` without the query, percent-decoded query in ``query`` (last value wins), header names in lower case; ``arrived_at``:
+    monotonic seconds at which its last bytes were read."""
 
     method: str
     path: str
@@ -35,6 +37,7 @@ class HttpRequest(NamedTuple):
     raw_query: str
     headers: dict[str, str]
     body: bytes
+    arrived_at: float = 0.0
 
 
 class HttpReply(NamedTuple):
@@ -137,11 +140,14 @@ class _Conversation:
         """None where the client closed between two requests."""
         head: h11.Request | None = None
         body = bytearray()
+        arrived_at = 0.0
         while True:
             event = self._wire.next_event()
             match event:
                 case h11.NEED_DATA:
-                    self._wire.receive_data(await self._reader.read(READ_BYTES))
+                    data = await self._reader.read(READ_BYTES)
+                    arrived_at = time.monotonic()
+                    self._wire.receive_data(data)
                 case h11.Request():
                     head = event
                 case h11.Data():
@@ -149,7 +155,7 @@ class _Conversation:
                     if len(body) > BODY_BYTES_MAX:
                         raise h11.RemoteProtocolError("body too large", error_status_hint=413)
                 case h11.EndOfMessage() if head is not None:
-                    return _request_of(head, bytes(body))
+                    return _request_of(head, bytes(body), arrived_at)
                 case _:
                     return None
 
@@ -196,6 +202,8 @@ class WsPeer:
             {} if request is None else {name.lower(): value for name, value in request.headers.raw_items()}
         )
         self.tag: dict[str, Any] = {}
+        self.on_sent: Callable[[str, float], None] | None = None
+        """Told of each frame, and the monotonic time, just before it is handed to the socket."""
         self._connection = connection
         self._outbox: asyncio.Queue[str | tuple[int, str]] = asyncio.Queue()
 
@@ -215,6 +223,8 @@ class WsPeer:
         """Carries the queue to the socket until the connection ends."""
         with contextlib.suppress(ConnectionClosed):
             while isinstance(item := await self._outbox.get(), str):
+                if self.on_sent is not None:
+                    self.on_sent(item, time.monotonic())
                 await self._connection.send(item)
             await self._connection.close(*item)
 
@@ -315,7 +325,7 @@ def reset(transport: asyncio.BaseTransport) -> None:
         transport.abort()
 
 
-def _request_of(head: h11.Request, body: bytes) -> HttpRequest:
+def _request_of(head: h11.Request, body: bytes, arrived_at: float) -> HttpRequest:
     target = urlsplit(head.target.decode("ascii"))
     return HttpRequest(
         head.method.decode("ascii"),
@@ -324,6 +334,7 @@ def _request_of(head: h11.Request, body: bytes) -> HttpRequest:
         target.query,
         {name.decode("ascii"): value.decode("latin-1") for name, value in head.headers},
         body,
+        arrived_at,
     )
 
 

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias
 
-from simulator.backpack import BackpackFace
+from simulator.backpack import BackpackFace, BackpackLimits
 from simulator.clock import Clock, Delays
 from simulator.exchange import Exchange
 from simulator.faults import Nemesis
@@ -17,6 +17,7 @@ from simulator.grvt import GrvtFace
 from simulator.listing import ACCOUNTS, BACKPACK, BOT_CREDENTIALS, FACE_CREDENTIALS, FEES, GRVT, INSTRUMENTS, PRICES
 from simulator.market import MarketMaker, MarketProfile
 from simulator.net import Drop, HttpHandler, HttpReply, HttpRequest, HttpServer, WsFace, WsPeer, WsServer, serve_http, serve_ws
+from simulator.stopwatch import HedgeStopwatch, TimedSocket
 
 ChannelName: TypeAlias = Literal["market", "account"]
 CHANNELS: tuple[ChannelName, ...] = ("market", "account")
@@ -47,11 +48,12 @@ class SharedSocket:
 class VenueSite:
     """One venue on its ports. ``shared``: set where one socket port carries both channels."""
 
-    def __init__(self, name: str, exchange: Exchange, face: GrvtFace | BackpackFace) -> None:
+    def __init__(self, name: str, exchange: Exchange, face: GrvtFace | BackpackFace, stopwatch: HedgeStopwatch) -> None:
         self.name = name
         self.account = ACCOUNTS[name]
         self.exchange = exchange
         self.face = face
+        self._stopwatch = stopwatch
         self.requests: Counter[tuple[str, str]] = Counter()
         """How often each route ("POST /path") was answered how (a status, or the way the connection was dropped)."""
         self.shared: SharedSocket | None = None
@@ -61,7 +63,8 @@ class VenueSite:
     async def open(self) -> None:
         self.rest = await serve_http(self._counted(self.face.rest))
         if isinstance(self.face, GrvtFace):
-            self.sockets = {"market": await serve_ws(self.face.market), "account": await serve_ws(self.face.trading)}
+            trading = TimedSocket(self.face.trading, self._stopwatch)
+            self.sockets = {"market": await serve_ws(self.face.market), "account": await serve_ws(trading)}
         else:
             self.shared = SharedSocket(self.face.ws)
             server = await serve_ws(self.shared, ping_interval=60)
@@ -99,6 +102,7 @@ class VenueSite:
 
     def _counted(self, handler: HttpHandler) -> HttpHandler:
         async def count(request: HttpRequest) -> HttpReply | Drop:
+            self._stopwatch.request_arrived(request)
             route = f"{request.method} {request.path}"
             self.requests[route, "asked"] += 1
             reply = await handler(request)
@@ -114,6 +118,7 @@ class Site:
     def __init__(self, profile: MarketProfile, seed: int, clock: Clock, delays: Mapping[str, Delays]) -> None:
         self.clock = clock
         self.nemesis = Nemesis(seed)
+        self.stopwatch = HedgeStopwatch()
         exchanges = {name: Exchange(name, INSTRUMENTS[name], FEES[name]) for name in (GRVT, BACKPACK)}
         for exchange in exchanges.values():
             exchange.advance(clock.now())
@@ -122,9 +127,17 @@ class Site:
         }
         grvt = GrvtFace(exchanges[GRVT], clock, self.nemesis, delays=delays[GRVT], credentials=FACE_CREDENTIALS[GRVT])
         backpack = BackpackFace(
-            exchanges[BACKPACK], clock, self.nemesis, delays=delays[BACKPACK], credentials=FACE_CREDENTIALS[BACKPACK]
+            exchanges[BACKPACK],
+            clock,
+            self.nemesis,
+            delays=delays[BACKPACK],
+            limits=BackpackLimits(conflate_s=profile.conflate_s),
+            credentials=FACE_CREDENTIALS[BACKPACK],
         )
-        self.venues = {GRVT: VenueSite(GRVT, exchanges[GRVT], grvt), BACKPACK: VenueSite(BACKPACK, exchanges[BACKPACK], backpack)}
+        self.venues = {
+            GRVT: VenueSite(GRVT, exchanges[GRVT], grvt, self.stopwatch),
+            BACKPACK: VenueSite(BACKPACK, exchanges[BACKPACK], backpack, self.stopwatch),
+        }
 
     async def open(self) -> None:
         for venue in self.venues.values():

@@ -68,6 +68,7 @@ def _submit_refused(client_id: ClientOrderId, ruling: Ruling, at: float) -> Orde
         code=ruling.code,
         permanent=ruling.verdict is Verdict.PERMANENT,
         at=at,
+        is_throttled=ruling.code == RATE_LIMITED,
     )
 
 

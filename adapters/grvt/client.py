@@ -143,6 +143,7 @@ class GrvtTradeLane:
             code=code,
             permanent=permanent,
             at=self._caller.now(),
+            is_throttled=code == str(codes.RATE_LIMITED),
         )
 
     def _unknown(self, order: PlaceOrder, reason: str) -> SubmitUnknown:

@@ -112,11 +112,12 @@ def dial(
 ) -> BoundedSocket | BoundedTLSSocket:
     """A connected socket (TCP_NODELAY set) or DialFailed within ``timeout_s``.
 
-    ``adopt`` is handed every socket before it blocks, so that another thread can shut it down; ``is_aborted`` ends a look-up.
+    ``adopt`` is handed every socket before it blocks, so that another thread can shut it down, and may raise DialFailed;
+    ``is_aborted`` ends a look-up.
     """
     give_up_at = time.monotonic() + timeout_s
     addresses = _resolve(host, port, give_up_at, is_aborted)
-    sock = _connect_any(host, addresses, give_up_at, adopt, is_aborted)
+    sock = _connect_any(host, addresses, give_up_at, adopt)
     if not is_tls:
         return sock
     return _wrap_tls(sock, host, give_up_at, adopt)
@@ -127,7 +128,6 @@ def _connect_any(
     addresses: list[Address],
     give_up_at: float,
     adopt: Callable[[socket.socket], None] | None,
-    is_aborted: Callable[[], bool],
 ) -> BoundedSocket:
     """Try the addresses in order; each gets an equal share of the time left, so that one dead address cannot spend it all."""
     reason = "no address"
@@ -135,8 +135,6 @@ def _connect_any(
         share = (give_up_at - time.monotonic()) / (len(addresses) - index)
         if share <= 0:
             raise DialFailed(f"{host}: connect timed out ({reason})")
-        if is_aborted():
-            raise DialFailed(f"{host}: aborted")
         sock = BoundedSocket(family, kind, protocol)
         try:
             if adopt is not None:

@@ -106,7 +106,10 @@ class RestClient:
         request = self._prepare(
             method, f"{self._path_prefix}{path}?{query}" if query else self._path_prefix + path, body, headers
         )
-        self._deadline.set(self._total_deadline_s if deadline_s is None else deadline_s)
+        limit_s = self._total_deadline_s if deadline_s is None else deadline_s
+        if limit_s <= 0:
+            return NotSent("no time left before the request")
+        self._deadline.set(limit_s)
         asked_at = time.time()
         try:
             response = self._adapter.send(request, stream=True)
@@ -198,21 +201,15 @@ def _read(response: requests.Response) -> Outcome:
 
 
 def _read_body(response: requests.Response) -> bytes | None:
-    """All bytes, or None when there are too many; the connection returns to the pool only when everything was read."""
+    """All bytes, or None when there are too many. urllib3 gives the connection back only when everything was read."""
     chunks: list[bytes] = []
     size = 0
-    is_whole = False
-    try:
-        for chunk in response.raw.stream(65536, decode_content=True):
-            chunks.append(chunk)
-            size += len(chunk)
-            if size > MAX_BODY_BYTES:
-                return None
-        is_whole = True
-    finally:
-        if not is_whole:
+    for chunk in response.raw.stream(65536, decode_content=True):
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > MAX_BODY_BYTES:
             response.raw.close()
-        response.raw.release_conn()
+            return None
     return b"".join(chunks)
 
 

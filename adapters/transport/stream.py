@@ -102,8 +102,7 @@ class StreamLoop:
     def poll(self, timeout_s: float) -> Sequence[Message]:
         """One step of the conversation. Takes longer than ``timeout_s`` only to connect (5 s) and to log in."""
         if self._ended.is_set():
-            self._discard()
-            self._state = FeedState.DOWN
+            self._end()
             time.sleep(min(timeout_s, BACKOFF_LEAST_S))  # A caller that goes on polling a dead stream must not spin.
             return ()
         try:
@@ -141,7 +140,11 @@ class StreamLoop:
 
     def close(self) -> None:
         self._ended.set()
+        self._end()
+
+    def _end(self) -> None:
         self._discard()
+        self._state = FeedState.DOWN
 
     @property
     def _reconnects(self) -> int:

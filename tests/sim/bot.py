@@ -46,6 +46,16 @@ from tests.sim.wire import Wire
 RATES = {MAKER: {"create": 10.0, "cancel": 10.0, "query": 2.5, "other": 2.5}, HEDGE: {"total": 16.0}}
 DEAD_MAN_S, DEAD_MAN_RENEW_S = 30.0, 10.0
 PROCESS = "process"
+START_ORDER = (
+    *(f"rate_limiter.{venue}" for venue in VENUES),
+    TRACKER,
+    *(f"order_gateway.{venue}" for venue in VENUES),
+    *(f"rest_poller.{venue}" for venue in VENUES),
+    RISK,
+    FALLBACK,
+    HEDGER,
+    QUOTER,
+)
 REBUILT_WITH = {
     "rate_limiter": (TRACKER, RISK, FALLBACK, HEDGER, QUOTER),
     "order_tracker": (RISK, FALLBACK, HEDGER, QUOTER),
@@ -96,27 +106,25 @@ class Bot:
         self._state_at_start = journal.fold()
         self._routes: dict[tuple[type[Message], str, bool], tuple[str, ...]] = {}
         self.nodes: dict[str, Node] = {}
+        self._feeds_by_name: dict[str, Feed] = {}
         self.is_alive = True
         self.fallback = FallbackPolicy(tuple((venue, channel) for venue in VENUES for channel in Channel), engine.now)
-        for venue in VENUES:
-            self._build(f"rate_limiter.{venue}")
-        self._build(TRACKER)
-        for venue in VENUES:
-            self._build(f"order_gateway.{venue}")
-        for venue in VENUES:
-            self._build(f"rest_poller.{venue}")
-        for name in (RISK, FALLBACK, HEDGER, QUOTER):
-            self._build(name)
         self.feeds = {
             (venue, channel): Feed(engine, wires[venue], channel, nemesis, self._router(f"{channel.value}_feed.{venue}"))
             for venue in VENUES
             for channel in Channel
         }
+        self._feeds_by_name.update((f"{channel.value}_feed.{venue}", feed) for (venue, channel), feed in self.feeds.items())
+
+    # ---- life and death ------------------------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Start everybody, in the order of actors/composition.py: feeds last, so that nothing is heard before somebody listens."""
+        for name in START_ORDER:
+            self._build(name)
         for feed in self.feeds.values():
             feed.start()
         self._renew_dead_man()
-
-    # ---- life and death ------------------------------------------------------------------------------------------------------
 
     def kill(self) -> None:
         """The whole process is gone, at once: inboxes, timers and connections with it."""
@@ -221,7 +229,7 @@ class Bot:
         noted: tuple[type[Message], ...] = (AttemptStarted, AttemptFinished, CycleFinished)
         if sender == TRACKER:
             noted = (FillRecorded, OrderChanged)
-        nodes, routes, journal = self.nodes, self._routes, self._journal
+        nodes, routes, journal, feeds = self.nodes, self._routes, self._journal, self._feeds_by_name
 
         def route(message: Message) -> None:
             if not self.is_alive:
@@ -235,7 +243,7 @@ class Bot:
             if names is None or kind.__name__ == "LedgerRequested":
                 names = routes[key] = self._names(message, sender)
             for name in names:
-                node = nodes.get(name)
+                node = nodes.get(name) or feeds.get(name)
                 if node is not None:
                     node.tell(message)
 

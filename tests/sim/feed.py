@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from core.messages import BookLost, BookUpdated, FeedChanged, FrameRejected, Message
+from core.messages import BookLost, BookUpdated, FeedChanged, FrameRejected, LedgerRequested, Message
 from core.types import Channel, FeedState, Source
 from tests.sim.engine import Engine
 from tests.sim.nemesis import Frame, Nemesis
@@ -61,6 +61,15 @@ class Feed:
             if not frame.overtakes and not copy:
                 due_at = self._last_at = max(self._last_at, due_at)
             self._engine.at(due_at, self._deliver, message, self._connection)
+
+    def tell(self, message: Message) -> None:
+        """A core that was built anew asks how things are (core/routing.py)."""
+        if isinstance(message, LedgerRequested) and not self._is_closed:
+            self._engine.after(0.0, self._tell_state)
+
+    def _tell_state(self) -> None:
+        if not self._is_closed:
+            self._enter(self.state, "asked")
 
     def lose(self, reason: str) -> None:
         """The connection breaks, and the bot knows at once."""

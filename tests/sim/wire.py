@@ -150,6 +150,7 @@ class Wire:
             code=code,
             permanent=permanent,
             at=at,
+            is_throttled=code == "RATE_LIMITED",
         )
         if code != "RATE_LIMITED":
             return (refusal,)

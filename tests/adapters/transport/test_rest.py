@@ -168,6 +168,15 @@ def test_a_connect_time_out_is_not_sent(ask: Ask) -> None:
         assert isinstance(ask(port, deadline_s=0.2), NotSent)
 
 
+@pytest.mark.parametrize("deadline_s", [0.0, -1.0])
+def test_no_time_left_is_not_sent(ask: Ask, deadline_s: float) -> None:
+    """A caller that spent its time elsewhere must not be told to look for an order that never left."""
+    with RawServer(answering(lambda peer: peer.reply(200))) as server:
+        outcome = ask(server.port, deadline_s=deadline_s)
+        assert server.connections == 0
+    assert isinstance(outcome, NotSent)
+
+
 def test_a_wrong_certificate_is_not_sent_and_named(ask: Ask, tmp_path: Path) -> None:
     """Verification has no switch; the reason lets an operator see why."""
     with RawServer(answering(lambda peer: peer.reply(200)), server_context(self_signed(tmp_path))) as server:
@@ -333,7 +342,13 @@ def test_a_connection_that_idled_too_long_is_not_used(monkeypatch: pytest.Monkey
         assert server.connections == 2
 
 
-@pytest.mark.parametrize("fault", [Peer.reset, Peer.wait_until_gone])
+def echo(peer: Peer) -> None:
+    """A status line that quotes the request."""
+    peer.send(b"canary-query canary-header\r\n\r\n")
+    peer.sock.close()
+
+
+@pytest.mark.parametrize("fault", [Peer.reset, Peer.wait_until_gone, echo])
 def test_a_reason_never_quotes_the_request(ask: Ask, fault: Callable[[Peer], None]) -> None:
     """urllib3 puts the URL into its messages, and with it a signature."""
     with RawServer(answering(fault)) as server:

@@ -1,0 +1,87 @@
+"""SIGKILL at any instant loses nothing: the next run knows the orders, hedges what filled, and repeats no id."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+
+from tests.process.kit import World, until
+
+
+def quote_resting(world: World) -> None:
+    world.until_quoting()
+
+
+def just_filled(world: World) -> None:
+    """The venue has matched; the bot has not heard of it, or is about to hedge."""
+    world.until_filled()
+
+
+def just_hedged(world: World) -> None:
+    """The hedge venue has matched; nothing about it can be in a file yet."""
+    world.until_filled(venue="backpack")
+
+
+def later(world: World) -> None:
+    """Somewhere in the second or third fill."""
+    world.until_filled(2)
+    time.sleep(random.Random(7).uniform(0, 2))
+
+
+@pytest.mark.parametrize("moment", [quote_resting, just_filled, just_hedged, later], ids=lambda moment: moment.__name__)
+def test_a_killed_run_is_taken_up_by_the_next(world: World, moment: Callable[[World], None]) -> None:
+    """After the next run: no order open, no id used twice, as much hedged as filled, and each fill once in fills.csv."""
+    killed = world.run()
+    moment(world)
+    killed.kill()
+    bot = world.run()
+    world.until_filled_anew()
+    code = bot.end()
+    ledger = world.venues.ledger()
+    twice = [execution for execution, times in Counter(world.fills_csv()).items() if times > 1]
+    assert ([], [], 0, []) == (ledger.open_orders, ledger.reused_client_ids, ledger.net, twice)
+    assert (ledger.volume("grvt"), sorted(ledger.fills)) == (ledger.volume("backpack"), sorted(world.fills_csv()))
+    assert (0 if ledger.is_flat else 3, "") == (code, bot.stderr)
+
+
+def test_a_run_that_is_killed_again_and_again_still_adds_up(world: World) -> None:
+    """Five kills at drawn moments, then an orderly end."""
+    moments = random.Random(11)
+    for _ in range(5):
+        bot = world.run()
+        until(lambda: world.log("TradingStateChanged") or not bot.is_running, "a first state")  # noqa: B023  called at once
+        time.sleep(moments.uniform(0, 2.5))
+        bot.kill()
+    last = world.run()
+    world.until_filled_anew()
+    last.end()
+    ledger = world.venues.ledger()
+    assert ([], [], 0, "") == (ledger.open_orders, ledger.reused_client_ids, ledger.net, last.stderr)
+    assert sorted(ledger.fills) == sorted(world.fills_csv())
+
+
+@pytest.mark.parametrize("folder", ["state", "other"])
+def test_a_second_instance_exits_4_and_asks_the_venues_nothing(world: World, folder: str) -> None:
+    """The same state folder, or another one with the same accounts; the first is held still so that no request is its own."""
+    first = world.run()
+    world.until_quoting()
+    world.write_config(change=lambda text: text.replace('"state"', f'"{folder}"'))
+    first.send(signal.SIGSTOP)
+    until(lambda: stopped(first.pid), "the first instance to hold still")
+    before = world.venues.get("/requests")
+    second = world.run()
+    ended = second.wait()
+    after = world.venues.get("/requests")
+    first.send(signal.SIGCONT)
+    assert (4, True, before) == (ended, str(first.pid) in second.stderr, after)
+    assert 1 == second.stderr.count("\n")
+
+
+def stopped(pid: int) -> bool:
+    with open(f"/proc/{pid}/stat") as file:
+        return file.read().rpartition(")")[2].split()[0] == "T"

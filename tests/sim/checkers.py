@@ -1,0 +1,135 @@
+"""Judges a finished run by the venues' ledgers and the recorded history: the invariants marked C, and that everything has healed."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from core.journal_state import FillKey, JournalState
+from core.order_tracker import OrderTracker
+from core.types import ZERO, OrderState, Role, TradeId, TradingState, VenueId
+from simulator.exchange import Exchange
+from tests.sim.inspector import Episode, Inspector
+from tests.sim.scenario import CALM_S, MAKER, QUIET_S, START_S, TRADING_S, Scenario
+from tests.sim.wire import ACCOUNT
+
+END_S = START_S + TRADING_S + QUIET_S
+EXPOSED_CLEAN_S = 5.0
+"""I2 without faults."""
+EXPOSED_LIMIT_S = 45.0
+"""I2 with faults: longer than every bound that the venues enforce, with crashes in between."""
+ALIVE_S = 25.0
+
+
+def check(
+    scenario: Scenario,
+    inspector: Inspector,
+    exchanges: dict[VenueId, Exchange],
+    state: JournalState,
+    tracker: OrderTracker,
+) -> None:
+    """Adds what is wrong to ``inspector.violations``. ``state``: the journal, flushed."""
+    _bounded(scenario, inspector)
+    _timely(scenario, inspector)
+    _exactly_once(scenario, inspector)
+    _complete(inspector, exchanges, state, tracker, scenario)
+    _intents(inspector, state)
+    _makers(inspector)
+    _healed(scenario, inspector, exchanges, tracker)
+    _alive(scenario, inspector)
+
+
+def _bounded(scenario: Scenario, inspector: Inspector) -> None:
+    bound = scenario.max_delta
+    if inspector.worst_delta > bound:
+        inspector.fail(f"I1: |delta| reached {inspector.worst_delta}, the bound is {bound}")
+
+
+def _timely(scenario: Scenario, inspector: Inspector) -> None:
+    limit_s = EXPOSED_CLEAN_S if scenario.is_clean else EXPOSED_LIMIT_S
+    for episode in inspector.episodes:
+        if _length(episode) > limit_s:
+            inspector.fail(f"I2: exposed for {_length(episode):.1f} s from {episode.start - START_S:.1f}")
+
+
+def _length(episode: Episode) -> float:
+    return (END_S if episode.end is None else episode.end) - episode.start
+
+
+def _exactly_once(scenario: Scenario, inspector: Inspector) -> None:
+    if abs(inspector.delta) >= scenario.lot:
+        inspector.fail(f"I3: delta is {inspector.delta} at the end")
+    makers = covers = ZERO
+    for _, fill in inspector.fills:
+        role = _role(inspector, fill.client_id)
+        makers += fill.quantity if role is Role.MAKER else ZERO
+        covers += fill.quantity if role is not Role.MAKER else ZERO
+    if covers > makers + scenario.lot:
+        inspector.fail(f"I3: {covers} hedged against {makers} of maker fills")
+
+
+def _role(inspector: Inspector, client_id: str) -> Role:
+    order = next((order for order in inspector.orders.values() if str(order.client_order_id) == client_id), None)
+    return order.role if order is not None else Role.REPAIR
+
+
+def _complete(
+    inspector: Inspector,
+    exchanges: dict[VenueId, Exchange],
+    state: JournalState,
+    tracker: OrderTracker,
+    scenario: Scenario,
+) -> None:
+    truth = {FillKey(venue, TradeId(str(fill.trade_id))) for venue, fill in inspector.fills}
+    known = set(state.fill_keys)
+    if missing := truth - known:
+        inspector.fail(f"I5: fills not in the journal: {sorted(missing)}")
+    if invented := known - truth:
+        inspector.fail(f"I5: fills only in the journal: {sorted(invented)}")
+    for each in state.positions:
+        _same_position(inspector, "journal", each.venue, each.quantity, exchanges[each.venue].position(ACCOUNT, each.symbol))
+    for venue, exchange in exchanges.items():
+        symbol = (scenario.maker if venue == MAKER else scenario.hedge).symbol
+        _same_position(inspector, "tracker", venue, tracker.positions[venue], exchange.position(ACCOUNT, symbol))
+
+
+def _same_position(inspector: Inspector, who: str, venue: VenueId, ours: Decimal, theirs: Decimal) -> None:
+    if ours != theirs:
+        inspector.fail(f"I5: the {who} holds {ours} at {venue}, the venue {theirs}")
+
+
+def _intents(inspector: Inspector, state: JournalState) -> None:
+    journaled = {entry.order.client_order_id for entry in state.orders}
+    if unknown := inspector.arrivals - journaled:
+        inspector.fail(f"I6: orders at a venue without an intent: {sorted(unknown)}")
+
+
+def _makers(inspector: Inspector) -> None:
+    for _, fill in inspector.fills:
+        if not fill.is_maker and _role(inspector, fill.client_id) is Role.MAKER:
+            inspector.fail(f"I15: quote {fill.client_id} took liquidity")
+
+
+def _healed(scenario: Scenario, inspector: Inspector, exchanges: dict[VenueId, Exchange], tracker: OrderTracker) -> None:
+    """After the quiet time: nothing unknown, nothing owed, nothing resting that we do not know of; after a stop, nothing at all."""
+    for order in tracker.open_orders:
+        if order.state is OrderState.UNKNOWN or not order.is_fully_recorded or order.place.role is not Role.MAKER:
+            inspector.fail(f"healed: order {order.place.client_order_id} is still {order.state.value}")
+    ours = {str(order.place.client_order_id) for order in tracker.open_orders}
+    for venue, exchange in exchanges.items():
+        for resting in exchange.open_orders(ACCOUNT):
+            if resting.client_id not in ours:
+                inspector.fail(f"healed: order {resting.client_id} rests at {venue} and nobody knows")
+            elif scenario.stops_at is not None:
+                inspector.fail(f"I10: order {resting.client_id} still rests at {venue} after the stop")
+
+
+def _alive(scenario: Scenario, inspector: Inspector) -> None:
+    """A world without faults is traded in again; staying away needs a reason that a person was told."""
+    if scenario.stops_at is not None:
+        return
+    if inspector.state is TradingState.STARTING:
+        inspector.fail("alive: still STARTING at the end")
+    if inspector.state is TradingState.ACTIVE and inspector.last_maker_sent_at < END_S - CALM_S - ALIVE_S:
+        inspector.fail(f"alive: ACTIVE, but the last quote was sent at {inspector.last_maker_sent_at - START_S:.1f}")
+    if inspector.state in (TradingState.REDUCING, TradingState.HALTED) and not inspector.reasons:
+        inspector.fail(f"alive: {inspector.state.value} without a cause: {inspector.states[-1][2]}")

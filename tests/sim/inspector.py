@@ -1,0 +1,203 @@
+"""Asserts the invariants marked R while a run goes on, and notes what the checkers need afterwards.
+
+It listens; it never changes what happens. A broken invariant is noted with its time, and the run goes on, so that one seed can show
+what followed.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import NamedTuple
+
+from core.messages import (
+    Alert,
+    BookUpdated,
+    CancelOrder,
+    FeedChanged,
+    ForeignActivity,
+    HedgeStalled,
+    Message,
+    OrderChanged,
+    OrderSnapshot,
+    PlaceOrder,
+    PositionMismatch,
+    TradingStateChanged,
+    VenueReconciled,
+)
+from core.order import CLOSED, TRANSITIONS
+from core.routing import HEDGER, TRACKER
+from core.types import ZERO, Channel, ClientOrderId, FeedState, OrderState, Role, Side, Source, TradingState, VenueId
+from simulator.ledger import AccountFill
+from tests.sim.bot import Bot
+from tests.sim.engine import Engine
+from tests.sim.history import WORLD, History
+from tests.sim.lanes import GatewayNode
+from tests.sim.scenario import VENUES, Scenario
+
+BLIND_LIMIT_S = 1.5
+"""I12 allows one second; half a second is the grain of the inspection and of the quoter's tick here."""
+DISTURBED_S = 4.0
+"""While actors are being restarted or stand still, nobody can cancel: I20 bounds that, not I12."""
+
+
+class Episode(NamedTuple):
+    """|delta| was at or above a lot at the venues; ``end`` None: to the end of the run."""
+
+    start: float
+    end: float | None
+    worst: Decimal
+
+
+class Inspector:
+    """One run's facts: ``violations`` as lines, ``episodes`` of exposure, orders sent, states."""
+
+    def __init__(self, engine: Engine, scenario: Scenario, history: History) -> None:
+        self._engine = engine
+        self._scenario = scenario
+        self._history = history
+        self.violations: list[str] = []
+        self.orders: dict[ClientOrderId, PlaceOrder] = {}
+        self.arrivals: set[ClientOrderId] = set()
+        self.fills: list[tuple[VenueId, AccountFill]] = []
+        self.delta = ZERO
+        self.worst_delta = ZERO
+        self.episodes: list[Episode] = []
+        self.alerts: list[tuple[float, str]] = []
+        self.states: list[tuple[float, TradingState, str]] = []
+        self.reasons: list[tuple[float, str]] = []
+        self.state = TradingState.STARTING
+        self.last_maker_sent_at = 0.0
+        self.disturbed_at = float("-inf")
+        self._exposed_since: float | None = None
+        self._episode_worst = ZERO
+        self._known: dict[ClientOrderId, OrderSnapshot] = {}
+        self._cancels: set[ClientOrderId] = set()
+        self._reconciled: set[VenueId] = set()
+        self._feeds: dict[tuple[VenueId, Channel], FeedState] = {}
+        self._books: dict[VenueId, float] = {}
+        self._blind_since: float | None = None
+        self._seen_at: dict[ClientOrderId, float] = {}
+
+    def fail(self, text: str) -> None:
+        self.violations.append(text)
+        self._history.add(self._engine.now, WORLD, f"VIOLATION {text}")
+
+    def born(self) -> None:
+        """A new life of the process: what the old one knew is gone."""
+        self._reconciled.clear()
+        self._known.clear()
+        self._feeds.clear()
+        self._books.clear()
+        self._blind_since = None
+        self.state = TradingState.STARTING
+        self.disturbed_at = self._engine.now
+
+    # ---- at the venues -------------------------------------------------------------------------------------------------------
+
+    def arrived(self, order: PlaceOrder) -> None:
+        if order.client_order_id in self.arrivals:
+            self.fail(f"I7: order {order.client_order_id} reached {order.venue} twice")
+        self.arrivals.add(order.client_order_id)
+
+    def filled(self, venue: VenueId, fill: AccountFill) -> None:
+        now = self._engine.now
+        self.fills.append((venue, fill))
+        self.delta += fill.quantity if fill.side is Side.BUY else -fill.quantity
+        size = abs(self.delta)
+        self.worst_delta = max(self.worst_delta, size)
+        self._history.add(now, str(venue), f"fill of #{fill.client_id} {fill.side.value} {fill.quantity}: delta {self.delta}")
+        if size >= self._scenario.lot:
+            self._exposed_since = now if self._exposed_since is None else self._exposed_since
+            self._episode_worst = max(self._episode_worst, size)
+        else:
+            self.close_episode(now)
+
+    def close_episode(self, end: float | None) -> None:
+        if self._exposed_since is not None:
+            self.episodes.append(Episode(self._exposed_since, end, self._episode_worst))
+        self._exposed_since, self._episode_worst = None, ZERO
+
+    # ---- in the bot ----------------------------------------------------------------------------------------------------------
+
+    def sending(self, gateway: GatewayNode, order: PlaceOrder) -> None:
+        """Just before the bytes leave."""
+        client_id = order.client_order_id
+        if client_id in self.orders:
+            self.fail(f"I7: order {client_id} is sent twice")
+        self.orders[client_id] = order
+        if client_id not in gateway.journal.intents:
+            self.fail(f"I6: order {client_id} has no durable intent")
+        if gateway.gate.state is TradingState.HALTED:
+            self.fail(f"I23: order {client_id} while HALTED")
+        problems = gateway.wire.instrument.violations(order.price, order.quantity, reduce_only=order.reduce_only)
+        if problems:
+            self.fail(f"I16: order {client_id}: {'; '.join(problems)}")
+        if order.role is Role.MAKER:
+            self.last_maker_sent_at = self._engine.now
+            if self._reconciled < set(VENUES):
+                self.fail(f"I11: quote {client_id} before both venues are reconciled")
+
+    def hear(self, sender: str, message: Message, bot: Bot) -> None:
+        match message:
+            case BookUpdated():
+                self._books[message.venue] = message.received_at
+            case OrderChanged() if sender == TRACKER:
+                self._transition(message.order)
+            case PlaceOrder() if sender == HEDGER:
+                uncovered = bot.core(HEDGER).ledger.uncovered
+                if abs(uncovered) >= self._scenario.lot:
+                    self.fail(f"I4: {uncovered} is uncovered after a plan")
+            case CancelOrder():
+                self._cancels.add(message.client_order_id)
+            case FeedChanged() if message.source is Source.WS:
+                self._feeds[message.venue, message.channel] = message.state
+            case VenueReconciled():
+                self._reconciled.add(message.venue)
+            case TradingStateChanged():
+                self.state = message.state
+                self.states.append((self._engine.now, message.state, message.reason))
+            case Alert():
+                self.alerts.append((self._engine.now, message.key))
+            case HedgeStalled() | ForeignActivity() | PositionMismatch():
+                self.reasons.append((self._engine.now, type(message).__name__))
+            case _:
+                pass
+
+    def _transition(self, order: OrderSnapshot) -> None:
+        """I8: only moves of the table, quantities that grow, none beyond the order."""
+        before = self._known.get(order.client_order_id)
+        self._known[order.client_order_id] = order
+        if order.filled_quantity > order.quantity or order.recorded_quantity > order.quantity:
+            self.fail(f"I8: order {order.client_order_id} filled {order.filled_quantity} of {order.quantity}")
+        if before is None:
+            self._seen_at[order.client_order_id] = self._engine.now
+            return
+        if order.filled_quantity < before.filled_quantity or order.recorded_quantity < before.recorded_quantity:
+            self.fail(f"I8: filled quantity of {order.client_order_id} fell")
+        is_revived = before.state in CLOSED and "absent" in before.reason
+        if order.state is not before.state and order.state not in TRANSITIONS[before.state] and not is_revived:
+            self.fail(f"I8: order {order.client_order_id} {before.state.value} -> {order.state.value}")
+
+    def restarted(self, name: str) -> None:
+        """An actor is built anew; a tracker starts from what the journal knows."""
+        self.disturbed_at = self._engine.now
+        if name == TRACKER:
+            self._known.clear()
+
+    def inspect(self) -> None:
+        """I12, every half second: while a quote rests, everything it relies on is live, or its cancel is on the way."""
+        now = self._engine.now
+        is_live = all(self._feeds.get((venue, channel)) is FeedState.LIVE for venue in VENUES for channel in Channel)
+        is_fresh = all(now - self._books.get(venue, 0.0) <= 2.0 for venue in VENUES)
+        if is_live and is_fresh:
+            self._blind_since = None
+            return
+        self._blind_since = now if self._blind_since is None else self._blind_since
+        if now - self._blind_since < BLIND_LIMIT_S or now - self.disturbed_at < DISTURBED_S:
+            return
+        for order in self._known.values():
+            is_resting = order.role is Role.MAKER and not order.is_closed and order.state is not OrderState.SUBMITTED
+            blind_s = now - max(self._blind_since, self._seen_at.get(order.client_order_id, now))
+            if is_resting and blind_s >= BLIND_LIMIT_S and order.client_order_id not in self._cancels:
+                self._cancels.add(order.client_order_id)
+                self.fail(f"I12: quote {order.client_order_id} rests blind since {self._blind_since:.2f}")
