@@ -1,81 +1,30 @@
-"""The children of a hedging run and how each is (re)built: names, order, factories. It knows venues and files as ports only.
-
-Start order is the order of the list; the watch stops in reverse. A factory is called once per life with a fresh epoch.
-"""
+"""A hedging run: the quoter on one venue, the hedger on the other, and the gate that bounds delta between them."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Protocol
-
-import pykka
+from collections.abc import Callable
 
 from actors.base import Identity, Report
+from actors.children import Children, FoldingJournal, Outputs, Side, Started
 from actors.decider import Decider
-from actors.feed import Feed, down
 from actors.mailbox import Addresses
-from actors.order_gateway import DryLane, OrderGateway
-from actors.order_tracker import OrderTrackerActor
-from actors.rate_limiter import RateLimiterActor
-from actors.recorder import Files, Recorder, View
-from actors.rest_poller import RestPoller
-from actors.router import Router
 from actors.supervision import Child
-from core.assembly import hedge_settings, quote_settings, risk_limits, venue_policy
+from core.assembly import hedge_settings, quote_settings, risk_limits
 from core.client_ids import ClientIds
 from core.config import Config
-from core.fallback import FallbackPolicy
 from core.hedge_planner import HedgePlanner
-from core.instrument import Instrument
-from core.journal_state import JournalState
-from core.messages import Message
+from core.messages import LedgerSnapshot
 from core.pairing import PairLedger
-from core.ports import Journal, Stream, Venue
 from core.quoter import Quoter
-from core.rate_limiter import LimiterConfig, RateLimiter
-from core.recovery import ledger_of, tracker_of
 from core.risk_gate import RiskGate
-from core.routing import FALLBACK, GRANTED, HEDGER, QUOTER, RECORDER, RISK, TRACKER
-from core.supervision import spec_for
+from core.routing import HEDGER, QUOTER
 from core.totals import RunTotals
-from core.trading_state import TradingStateMachine
-from core.types import Channel, Fees, VenueId
-from core.venue_watch import VenuePolicy
 
-LONGEST_TRADE_CALL_S = 5.0
-LONGEST_READ_CALL_S = 8.0
+__all__ = ["Composition", "Outputs", "Side"]
 
 
-Started = pykka.ActorRef[Any]
-Build = Callable[[Identity], Started]
-
-
-class Side(NamedTuple):
-    """One venue of the run. ``rates``: requests per second by the limiter's classes."""
-
-    venue: Venue
-    instrument: Instrument
-    fees: Fees
-    rates: Mapping[str, float]
-
-
-class Outputs(NamedTuple):
-    """Where facts go."""
-
-    files: Files
-    view: View
-    log: Callable[[Message], None]
-
-
-class FoldingJournal(Journal, Protocol):
-    """A journal that can say what it adds up to."""
-
-    def fold(self) -> JournalState: ...
-
-
-class Composition:
-    """Everything the factories need; ``children()`` is the start list."""
+class Composition(Children):
+    """Quote on ``maker``, hedge on ``hedge``."""
 
     def __init__(
         self,
@@ -90,130 +39,28 @@ class Composition:
         process_epoch: int,
         is_dry_run: bool = False,
     ) -> None:
-        self._config = config
         self._maker = maker
         self._hedge = hedge
-        self._sides = {side.venue.name: side for side in (maker, hedge)}
-        self._journal = journal
-        self._outputs = outputs
-        self._addresses = addresses
-        self._report = report
-        self._process_epoch = process_epoch
-        self._is_dry_run = is_dry_run
-        self._streams: dict[str, Stream] = {}
-        self._granted = dict.fromkeys(self._sides, 0)
-        self._state_at_start = journal.fold()
         self._limits = risk_limits(config, maker.instrument, hedge.instrument)
         fx = quote_settings(config, maker.instrument, hedge.instrument, maker.fees, hedge.fees).fx
-        self._pairs = PairLedger(maker_venue=maker.venue.name, hedge_venue=hedge.venue.name, fx=fx)
-        self._totals = RunTotals({hedge.venue.name: fx})
-        for fill in self._state_at_start.fills_since_flat:
-            # What a kill cut off between the journal and the files is made good; their own rows were written in their time.
-            outputs.files.fill(fill)
-            self._pairs.handle(fill)
-        self.fallback = FallbackPolicy(tuple((v, c) for v in self._sides for c in Channel), time.monotonic())
-
-    @property
-    def policies(self) -> dict[VenueId, VenuePolicy]:
-        return {name: venue_policy(side.instrument, side.venue.capabilities) for name, side in self._sides.items()}
-
-    @property
-    def calls(self) -> int:
-        """Requests granted to all venues so far."""
-        return sum(self._granted.values())
-
-    def route(self, sender: str) -> Router:
-        clerk = f"order_gateway.{self._maker.venue.name}"
-        return Router(self._addresses, tuple(self._sides), clerk, sender)
-
-    def children(self) -> list[Child]:
-        """Recorder first, so that nothing goes unrecorded; feeds last, so that nothing is heard before somebody listens."""
-        found = [self._child("recorder", RECORDER, self._recorder, limit_s=5.0)]
-        found += [self._child("rate_limiter", f"rate_limiter.{v}", self._limiter(v)) for v in self._sides]
-        found.append(self._child("order_tracker", TRACKER, self._tracker))
-        found += [
-            self._child("trade_lane", f"order_gateway.{v}", self._gateway(v), limit_s=LONGEST_TRADE_CALL_S) for v in self._sides
-        ]
-        found += [
-            self._child("rest_poller", f"rest_poller.{v}", self._poller(v), limit_s=LONGEST_READ_CALL_S) for v in self._sides
-        ]
-        found.append(self._child("risk", RISK, self._risk))
-        found.append(self._child("fallback", FALLBACK, self._fallback))
-        found.append(self._child("hedger", HEDGER, self._hedger))
-        found.append(self._child("quoter", QUOTER, self._quoter))
-        return found + [self._feed_child(name, channel) for name in self._sides for channel in Channel]
-
-    def _child(self, kind: str, name: str, build: Build, *, limit_s: float = 0.0) -> Child:
-        spec = spec_for(kind, name, longest_call_s=limit_s)
-        return Child(spec, lambda epoch: build(Identity(name, kind, epoch, self._report)))
-
-    # ---- one factory per actor -----------------------------------------------------------------------------------------------
-
-    def _recorder(self, identity: Identity) -> Started:
-        out = self._outputs
-        return Recorder.start(
-            identity,
-            self._journal,
-            out.files,
-            out.view,
-            out.log,
-            self._pairs,
-            self._totals,
-            lambda: self.calls,
-            self.route(RECORDER),
+        super().__init__(
+            config,
+            (maker, hedge),
+            PairLedger(maker_venue=maker.venue.name, hedge_venue=hedge.venue.name, fx=fx),
+            RunTotals({hedge.venue.name: fx}),
+            journal,
+            outputs,
+            addresses,
+            report,
+            process_epoch=process_epoch,
+            is_dry_run=is_dry_run,
         )
 
-    def _limiter(self, venue: VenueId) -> Build:
-        config = LimiterConfig(venue=venue, rates=dict(self._sides[venue].rates))
-        return lambda identity: RateLimiterActor.start(
-            identity, RateLimiter(config), self._counted(venue, self.route(identity.name))
-        )
+    def _gate(self, side: Side, ledger: LedgerSnapshot) -> RiskGate:
+        return RiskGate(side.instrument, self._limits, ledger)
 
-    def _counted(self, venue: VenueId, route: Router) -> Callable[[Message], None]:
-        def count(message: Message) -> None:
-            if type(message) in GRANTED:
-                self._granted[venue] += 1
-            route(message)
-
-        return count
-
-    def _tracker(self, identity: Identity) -> Started:
-        """From the journal at every start: what an earlier life concluded is in it, what it had not yet read the venues still tell."""
-        self._journal.flush()
-        core = tracker_of(self._journal.fold(), self.policies, time.monotonic(), _wall_ms())
-        return OrderTrackerActor.start(identity, core, self._journal, self.route(TRACKER))
-
-    def _gateway(self, venue: VenueId) -> Build:
-        side = self._sides[venue]
-
-        def build(identity: Identity) -> Started:
-            ledger = ledger_of(self._state_at_start, self.policies, identity.name, time.monotonic(), _wall_ms())
-            gate = RiskGate(side.instrument, self._limits, ledger)
-            lane = side.venue.trade_lane(side.instrument)
-            used = DryLane(lane) if self._is_dry_run else lane
-            return OrderGateway.start(
-                identity, venue, used, gate, self._journal, self.route(identity.name), epoch=self._process_epoch
-            )
-
-        return build
-
-    def _poller(self, venue: VenueId) -> Build:
-        side = self._sides[venue]
-
-        def build(identity: Identity) -> Started:
-            polled = frozenset(channel for name, channel in self.fallback.polled if name == venue)
-            lane = side.venue.query_lane(side.instrument)
-            return RestPoller.start(identity, venue, side.instrument.symbol, lane, self.route(identity.name), polling=polled)
-
-        return build
-
-    def _risk(self, identity: Identity) -> Started:
-        loss = self._config.strategy.max_daily_loss
-        core = TradingStateMachine(tuple(self._sides), self._limits.lot, loss, epoch=identity.epoch, owner=RISK)
-        return Decider.start(identity, core, self.route(RISK))
-
-    def _fallback(self, identity: Identity) -> Started:
-        return Decider.start(identity, self.fallback, self.route(FALLBACK))
+    def _strategy(self) -> list[Child]:
+        return [self._child("hedger", HEDGER, self._hedger), self._child("quoter", QUOTER, self._quoter)]
 
     def _hedger(self, identity: Identity) -> Started:
         maker, hedge = self._maker.instrument, self._hedge.instrument
@@ -235,24 +82,3 @@ class Composition:
             done_cycles=state.last_finished_cycle_id - self._state_at_start.last_finished_cycle_id,
         )
         return Decider.start(identity, core, self.route(QUOTER))
-
-    def _feed_child(self, venue: VenueId, channel: Channel) -> Child:
-        name, side = f"{channel.value}_feed.{venue}", self._sides[venue]
-        route = self.route(name)
-
-        def build(identity: Identity) -> Started:
-            make = side.venue.market_stream if channel is Channel.MARKET else side.venue.account_stream
-            self._streams[name] = make(side.instrument)
-            return Feed.start(identity, venue, self._streams[name], route)
-
-        def abort() -> None:
-            stream = self._streams[name]
-            stream.abort()
-            route(down(venue, stream, "the feed actor was stuck"))
-
-        child = self._child(f"{channel.value}_feed", name, build, limit_s=LONGEST_READ_CALL_S)
-        return child._replace(abort=abort)
-
-
-def _wall_ms() -> int:
-    return time.time_ns() // 1_000_000

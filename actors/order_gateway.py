@@ -26,7 +26,7 @@ from core.messages import (
     RenewDeadMan,
 )
 from core.ports import Journal, JournalFailed, TradeLane
-from core.risk_gate import RiskGate
+from core.risk_gate import Gate
 from core.types import VenueId
 
 
@@ -67,7 +67,7 @@ class OrderGateway(Actor):
         identity: Identity,
         venue: VenueId,
         lane: TradeLane,
-        gate: RiskGate,
+        gate: Gate,
         journal: Journal,
         route: Callable[[Message], None],
         *,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from actors.mailbox import Address, Addresses
 from core.messages import ClientIdsLeased, LedgerRequested, LedgerSnapshot, Message
@@ -15,11 +15,19 @@ _BY_CONTENT = (ClientIdsLeased, LedgerSnapshot, LedgerRequested)
 class Router:
     """One per sender. Calling it tells every recipient in the table's order and never raises for a recipient that is down."""
 
-    def __init__(self, addresses: Addresses, venues: Sequence[VenueId], clerk: str, sender: str) -> None:
+    def __init__(
+        self,
+        addresses: Addresses,
+        venues: Sequence[VenueId],
+        clerk: str,
+        sender: str,
+        aliases: Mapping[str, str | None] | None = None,
+    ) -> None:
+        """``aliases``: names of the table that another actor has in this kind of run; None: nobody has."""
         self._addresses = addresses
         self._venues = tuple(venues)
-        self._clerk = clerk
         self._sender = sender
+        self._aliases = {CLERK: clerk, **(aliases or {})}
         self._cache: dict[tuple[type[Message], str], tuple[Address, ...]] = {}
 
     def __call__(self, message: Message) -> None:
@@ -37,4 +45,5 @@ class Router:
 
     def _look_up(self, message: Message) -> tuple[Address, ...]:
         names = recipients(message, self._venues, sender=self._sender)
-        return tuple(self._addresses.of(self._clerk if name == CLERK else name) for name in names)
+        known = (self._aliases.get(name, name) for name in names)
+        return tuple(self._addresses.of(name) for name in known if name is not None)

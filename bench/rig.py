@@ -89,7 +89,8 @@ class Bot:
         self.started_at = time.monotonic()
         config, keys = _write_files(folder, venues, iterations)
         command = [sys.executable, str(ROOT / "supervisor.py"), "run", str(config), "--env-file", str(keys), *arguments]
-        with (folder / "output").open("wb") as output:
+        self._output = folder / "output"
+        with self._output.open("wb") as output:
             self._child = subprocess.Popen(
                 command, cwd=folder, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=_environment(folder)
             )
@@ -111,7 +112,7 @@ class Bot:
     def until_cycles(self, count: int) -> None:
         until(lambda: self.done_cycles() >= count or self.is_over(), f"{count} cycles")
         if self.done_cycles() < count:
-            raise GaveUp(f"the bot ended after {self.done_cycles()} cycles")
+            raise GaveUp(f"the bot ended after {self.done_cycles()} cycles: {self._output.read_text('utf-8')[-500:]}")
 
     def memory(self) -> Memory:
         fields = dict(line.split(":", 1) for line in Path(f"/proc/{self.pid}/status").read_text().splitlines())

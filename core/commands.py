@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Literal
 
 import msgspec
 
@@ -15,6 +16,9 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 class PlaceOrder(Message, frozen=True, kw_only=True):
     """Place one order. ``price`` is always a limit, also for IOC. ``lifetime_s``: the venue's own expiry of a resting order.
+
+    ``trigger_price`` and ``trigger_kind``, both or neither: the venue holds the order back until the market reaches that price.
+    ``is_market``: the venue fills at the market, immediately or on the trigger, and ``price`` is the worst one allowed.
 
     ``not_after``: monotonic time past which the order is no longer wanted and must be denied instead of sent late.
     ``owner`` and ``epoch`` name the actor life that decided it: a gateway refuses orders of a life that has been replaced.
@@ -39,6 +43,9 @@ class PlaceOrder(Message, frozen=True, kw_only=True):
     priority: Priority = Priority.P0
     owner: str = ""
     epoch: int = 0
+    trigger_price: Decimal | None = None
+    trigger_kind: Literal["stop", "take_profit"] | None = None
+    is_market: bool = False
 
 
 class CancelOrder(Message, frozen=True, kw_only=True):

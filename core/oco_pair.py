@@ -74,7 +74,9 @@ class _Leg:
 class OcoPair:
     """The decision part; ``core.bracket`` feeds it. ``step`` returns what must be placed, cancelled or told now."""
 
-    def __init__(self, instrument: Instrument, settings: PairSettings, ids: ClientIds, ledger: ExposureLedger, *, epoch: int = 0) -> None:
+    def __init__(
+        self, instrument: Instrument, settings: PairSettings, ids: ClientIds, ledger: ExposureLedger, *, epoch: int = 0
+    ) -> None:
         self._instrument = instrument
         self._settings = settings
         self._ids = ids
@@ -148,7 +150,11 @@ class OcoPair:
         elif policy == "keep_stop":
             self._has_take_profit = self._has_take_profit and order.role is not Role.TP
         else:
-            return (*out, *self._enter(PairState.RELEASED, "a leg was cancelled by hand", now), *self._cancel_open("sibling", now))
+            return (
+                *out,
+                *self._enter(PairState.RELEASED, "a leg was cancelled by hand", now),
+                *self._cancel_open("sibling", now),
+            )
         return out
 
     # ---- the decision --------------------------------------------------------------------------------------------------------
@@ -269,7 +275,9 @@ class OcoPair:
             self._close_at = now + CLOSE_RETRY_S[min(self._close_tries, len(CLOSE_RETRY_S) - 1)]
             self._close_tries += 1
             if self._close_tries == LEG_TRIES:
-                return (_alert("close", f"closing {order.quantity} {self._instrument.base} does not succeed", now, is_critical=True),)
+                return (
+                    _alert("close", f"closing {order.quantity} {self._instrument.base} does not succeed", now, is_critical=True),
+                )
         return ()
 
     # ---- orders --------------------------------------------------------------------------------------------------------------
@@ -367,7 +375,9 @@ class OcoPair:
 
     def deadline(self, now: float) -> float | None:
         """When a step may do something without a new event."""
-        waits = [leg.cancel_sent_at + CANCEL_ALARM_S for leg in self._legs.values() if leg.is_open and leg.cancel_sent_at is not None]
+        waits = [
+            leg.cancel_sent_at + CANCEL_ALARM_S for leg in self._legs.values() if leg.is_open and leg.cancel_sent_at is not None
+        ]
         if self.state in (PairState.CLOSING, PairState.REPAIRING):
             waits.append(max(self._close_at, now + 0.05))
         return min((at for at in waits if at > now), default=None)

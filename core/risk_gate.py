@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from decimal import Decimal
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from core.exposure import ExposureLedger
 from core.instrument import Instrument
@@ -37,6 +37,20 @@ class Denial(NamedTuple):
 
     reason: str
     is_fat_finger: bool = False
+
+
+class Gate(Protocol):
+    """What a gateway asks before anything leaves."""
+
+    ledger: ExposureLedger
+    denials: int
+
+    @property
+    def must_halt(self) -> bool: ...
+
+    def handle(self, message: Message) -> None: ...
+
+    def check(self, order: PlaceOrder, now: float) -> Denial | None: ...
 
 
 class RiskGate:

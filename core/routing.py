@@ -44,6 +44,7 @@ from core.messages import (
     OrderReported,
     OrderSubmitted,
     PairClosed,
+    PairStateChanged,
     PlaceOrder,
     PositionMismatch,
     PositionReported,
@@ -65,6 +66,8 @@ from core.types import VenueId
 TRACKER = "order_tracker"
 HEDGER = "hedger"
 QUOTER = "quoter"
+OCO_PAIR = "oco_pair"
+"""Takes the quoter's place in a bracket run."""
 RISK = "risk"
 FALLBACK = "fallback"
 RECORDER = "recorder"
@@ -108,6 +111,7 @@ ROUTES: dict[type[Message], tuple[str, ...]] = {
     ForeignActivity: (RISK, RECORDER),
     HedgeStalled: (RISK, RECORDER),
     PairClosed: (RISK,),
+    PairStateChanged: (RECORDER,),
     TradingStateChanged: (ALL_GATEWAYS, HEDGER, QUOTER, RECORDER, CONTROL),
     Alert: (RISK, RECORDER),
     QuoteSkipped: (RECORDER,),

@@ -12,7 +12,7 @@ import msgspec
 
 from simulator.net import HttpRequest, WsFace, WsPeer
 
-_FILL_MARK = '"stream":"v1.fill"'
+_FILL_HEAD = '{"stream":"v1.fill"'
 _HEDGE = ("POST", "/api/v1/order")
 
 
@@ -45,7 +45,7 @@ class HedgeStopwatch:
 
     def frame_sent(self, text: str, at: float) -> None:
         """``at``: just before the frame was handed to the socket."""
-        if _FILL_MARK in text:
+        if text.startswith(_FILL_HEAD):
             self._frames.append((text, at))
 
     def request_arrived(self, request: HttpRequest) -> None:
@@ -67,7 +67,7 @@ class HedgeStopwatch:
             while waiting < len(fills) and fills[waiting].at < at and open_quantity > 0:
                 open_quantity -= fills[waiting].quantity
                 waiting += 1
-        return {"fills": len(fills), "requests": len(self._bodies), "pairs_us": pairs, "unpaired": len(fills) - len(pairs)}
+        return {"raw": {"fills": [f.at for f in fills], "requests": [at for _, at in self._bodies]}, "fills": len(fills), "requests": len(self._bodies), "pairs_us": pairs, "unpaired": len(fills) - len(pairs)}
 
     def _maker_fills(self) -> list[_Sent]:
         """Each once, when it was first told; the same fill goes to every selector that covers it."""

@@ -278,6 +278,16 @@ class World:
 
     # ---- moments ---------------------------------------------------------------------------------------------------------------
 
+    def until_holding(self, bot: Bot) -> None:
+        """``bot`` has the lock of the state folder: from here on it answers signals."""
+        until(lambda: self.lock_holder() == bot.pid or not bot.is_running, "the lock to be taken")
+
+    def lock_holder(self) -> int | None:
+        """What the last holder wrote into the lock file."""
+        with suppress(FileNotFoundError, ValueError):
+            return int((self.state / "lock").read_text())
+        return None
+
     def until_active(self) -> None:
         until(lambda: any(line["state"] == "ACTIVE" for line in self.log("TradingStateChanged")), "ACTIVE")
 

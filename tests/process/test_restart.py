@@ -40,6 +40,7 @@ def test_a_killed_run_is_taken_up_by_the_next(world: World, moment: Callable[[Wo
     moment(world)
     killed.kill()
     bot = world.run()
+    world.until_holding(bot)
     world.until_filled_anew()
     code = bot.end()
     ledger = world.venues.ledger()
@@ -47,6 +48,19 @@ def test_a_killed_run_is_taken_up_by_the_next(world: World, moment: Callable[[Wo
     assert ([], [], 0, []) == (ledger.open_orders, ledger.reused_client_ids, ledger.net, twice)
     assert (ledger.volume("grvt"), sorted(ledger.fills)) == (ledger.volume("backpack"), sorted(world.fills_csv()))
     assert (0 if ledger.is_flat else 3, "") == (code, bot.stderr)
+
+
+@pytest.mark.parametrize("moment", [quote_resting, just_filled, just_hedged], ids=lambda moment: moment.__name__)
+def test_a_stop_during_start_up_first_clears_up_after_a_killed_run(world: World, moment: Callable[[World], None]) -> None:
+    """The signal comes before the first request of the new run; its end is as orderly as any other."""
+    killed = world.run()
+    moment(world)
+    killed.kill()
+    bot = world.run()
+    world.until_holding(bot)
+    code = bot.end()
+    ledger = world.venues.ledger()
+    assert ([], 0, 0 if ledger.is_flat else 3, "") == (ledger.open_orders, ledger.net, code, bot.stderr)
 
 
 def test_a_run_that_is_killed_again_and_again_still_adds_up(world: World) -> None:
@@ -58,6 +72,7 @@ def test_a_run_that_is_killed_again_and_again_still_adds_up(world: World) -> Non
         time.sleep(moments.uniform(0, 2.5))
         bot.kill()
     last = world.run()
+    world.until_holding(last)
     world.until_filled_anew()
     last.end()
     ledger = world.venues.ledger()

@@ -47,12 +47,22 @@ def test_a_signal_at_any_moment_leaves_no_order_behind(world: World, seed: int) 
     assert_left_in_order(world, bot, bot.end())
 
 
-def test_a_signal_before_the_first_word_of_the_venues_ends_it(world: World) -> None:
-    """The handlers are set when the actors start; nothing has been sent then."""
+@STOP_SIGNALS
+def test_a_signal_during_start_up_ends_it_before_any_order(world: World, number: signal.Signals) -> None:
+    """The signal comes before the first request; nothing is sent that could trade, and flat is flat."""
     bot = world.run()
-    until((world.state / "log.jsonl").exists, "the log")
-    code = bot.end()
-    assert ([], True) == (world.venues.ledger().open_orders, code in (0, -signal.SIGTERM))
+    world.until_holding(bot)
+    code = bot.end(number)
+    assert (0, 0, "") == (code, world.venues.orders_sent(), bot.stderr)
+
+
+def test_a_health_question_during_start_up_is_answered_later(world: World) -> None:
+    """SIGUSR1 before there is anything to tell must neither end the process nor be forgotten."""
+    bot = world.run()
+    world.until_holding(bot)
+    bot.send(signal.SIGUSR1)
+    until((world.state / "health.json").exists, "the dump")
+    assert bot.is_running
 
 
 def test_a_second_signal_does_not_wait_for_what_cannot_be_hedged(world: World) -> None:

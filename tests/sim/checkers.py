@@ -34,8 +34,8 @@ def check(
     _complete(inspector, exchanges, state, tracker, scenario)
     _intents(inspector, state)
     _makers(inspector)
-    _healed(scenario, inspector, exchanges, tracker)
-    _alive(scenario, inspector)
+    _healed(inspector, exchanges, tracker)
+    _alive(inspector)
 
 
 def _bounded(scenario: Scenario, inspector: Inspector) -> None:
@@ -109,7 +109,7 @@ def _makers(inspector: Inspector) -> None:
             inspector.fail(f"I15: quote {fill.client_id} took liquidity")
 
 
-def _healed(scenario: Scenario, inspector: Inspector, exchanges: dict[VenueId, Exchange], tracker: OrderTracker) -> None:
+def _healed(inspector: Inspector, exchanges: dict[VenueId, Exchange], tracker: OrderTracker) -> None:
     """After the quiet time: nothing unknown, nothing owed, nothing resting that we do not know of; after a stop, nothing at all."""
     for order in tracker.open_orders:
         if order.state is OrderState.UNKNOWN or not order.is_fully_recorded or order.place.role is not Role.MAKER:
@@ -119,13 +119,13 @@ def _healed(scenario: Scenario, inspector: Inspector, exchanges: dict[VenueId, E
         for resting in exchange.open_orders(ACCOUNT):
             if resting.client_id not in ours:
                 inspector.fail(f"healed: order {resting.client_id} rests at {venue} and nobody knows")
-            elif scenario.stops_at is not None:
+            elif inspector.was_stopped:
                 inspector.fail(f"I10: order {resting.client_id} still rests at {venue} after the stop")
 
 
-def _alive(scenario: Scenario, inspector: Inspector) -> None:
+def _alive(inspector: Inspector) -> None:
     """A world without faults is traded in again; staying away needs a reason that a person was told."""
-    if scenario.stops_at is not None:
+    if inspector.was_stopped:
         return
     if inspector.state is TradingState.STARTING:
         inspector.fail("alive: still STARTING at the end")

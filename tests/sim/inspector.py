@@ -67,6 +67,7 @@ class Inspector:
         self.reasons: list[tuple[float, str]] = []
         self.state = TradingState.STARTING
         self.last_maker_sent_at = 0.0
+        self.was_stopped = False
         self.disturbed_at = float("-inf")
         self._exposed_since: float | None = None
         self._episode_worst = ZERO

@@ -93,6 +93,7 @@ class Market:
         exchange.advance(EPOCH_MS / 1000 + self._engine.now)
         return exchange
 
-    def sweep(self) -> None:
-        """Everything on the hedge venue is thin until ``is_thin`` is taken back."""
-        self.is_thin = True
+    def set_thin(self, *, is_thin: bool) -> None:
+        """Whether the hedge venue holds next to nothing."""
+        self.is_thin = is_thin
+        self._quoted.pop(HEDGE, None)

@@ -98,9 +98,20 @@ class Wire:
             case "lose_answer" | "late":
                 self.engine.after(request.there_s, self._arrive, order, now, None)
             case _:
-                self.engine.after(request.there_s, self._arrive, order, now, lambda told: self._back(request, now, answer, told))
+                self.engine.after(request.there_s, self._reach, order, request, now, answer)
                 return
-        self._later(request, answer, lambda at: SubmitUnknown(venue=venue, client_order_id=client_id, reason="no answer", at=at))
+        self._later(request, answer, lambda at: self._unknown(order, at))
+
+    def _reach(self, order: PlaceOrder, request: Request, sent_at: float, answer: Answer) -> None:
+        """An answered request; a venue that went down on its way answers nobody."""
+        if self.is_down:
+            self.engine.at(sent_at + self.trade_deadline_s, lambda: answer((self._unknown(order, self.engine.now),)))
+        else:
+            self._arrive(order, sent_at, lambda told: self._back(request, sent_at, answer, told))
+
+    @staticmethod
+    def _unknown(order: PlaceOrder, at: float) -> SubmitUnknown:
+        return SubmitUnknown(venue=order.venue, client_order_id=order.client_order_id, reason="no answer", at=at)
 
     def cancel(self, command: CancelOrder, answer: Answer) -> None:
         request = self._request()
@@ -111,10 +122,17 @@ class Wire:
             case "lose_answer" | "late":
                 self.engine.after(request.there_s, self._arrive_cancel, command, None)
             case _:
-                self.engine.after(request.there_s, self._arrive_cancel, command, lambda told: self._back(request, now, answer, told))
+                self.engine.after(request.there_s, self._reach_cancel, command, request, now, answer)
                 return
         kind = {"not_sent": "not_sent", "refuse": "refused", "throttle": "refused"}.get(request.kind, "unknown")
         self._later(request, answer, lambda at: self._cancel_failed(command, kind, at))
+
+    def _reach_cancel(self, command: CancelOrder, request: Request, sent_at: float, answer: Answer) -> None:
+        if self.is_down:
+            lost = lambda: answer((self._cancel_failed(command, "unknown", self.engine.now),))  # noqa: E731  said once, used once
+            self.engine.at(sent_at + self.trade_deadline_s, lost)
+        else:
+            self._arrive_cancel(command, lambda told: self._back(request, sent_at, answer, told))
 
     def cancel_all(self, command: CancelAll, answer: Answer) -> None:
         request = self._request()

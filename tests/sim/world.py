@@ -163,6 +163,7 @@ class World:
     def _stop(self) -> None:
         if self._bot is not None and self._bot.is_alive:
             self._say("SIGTERM")
+            self.inspector.was_stopped = True
             self._bot.stop("SIGTERM")
 
     # ---- the nemesis' larger strokes -------------------------------------------------------------------------------------------
@@ -218,11 +219,11 @@ class World:
 
     def _strike_thin_book(self) -> None:
         self._say("the hedge book is thin")
-        self.market.sweep()
+        self.market.set_thin(is_thin=True)
         self.engine.after(1.0 + 3.0 * self.nemesis.random.random(), self._thicken)
 
     def _thicken(self) -> None:
-        self.market.is_thin = False
+        self.market.set_thin(is_thin=False)
 
     def _strike_clock_step(self) -> None:
         """NTP sets the wall clock; only journal stamps and signatures see it."""

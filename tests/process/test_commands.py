@@ -1,0 +1,153 @@
+"""``status``, ``doctor``, ``flatten``, ``--dry-run`` and the health signal, each as a process of its own."""
+
+from __future__ import annotations
+
+import json
+import signal
+from decimal import Decimal
+
+import pytest
+
+from tests.process.kit import ETH, World, until
+
+DUMP_KEYS = {
+    *("ts", "pid", "state", "uptime_s", "actors", "feeds", "orders", "positions", "net_delta", "uncovered", "unknown_orders"),
+    *("limits", "metrics"),
+}
+ACTORS = {
+    *("recorder", "order_tracker", "risk", "fallback", "hedger", "quoter"),
+    *(f"{kind}.{venue}" for kind in ("rate_limiter", "order_gateway", "rest_poller") for venue in ("grvt", "backpack")),
+    *(f"{kind}_feed.{venue}" for kind in ("market", "account") for venue in ("grvt", "backpack")),
+}
+SEED_METRICS = {
+    *("ws_events_received", "oco_success", "oco_failures", "avg_latency_ms", "ws_disconnects", "rest_fallback_triggers"),
+}
+
+
+def test_the_health_signal_writes_everything(world: World) -> None:
+    """Every key of the contract, every actor running, both venues' limits, the seed's metrics; and the run goes on."""
+    world.venues.post("/market", freeze=True)
+    bot = world.run()
+    world.until_quoting()
+    bot.send(signal.SIGUSR1)
+    until((world.state / "health.json").exists, "health.json")
+    dump = json.loads((world.state / "health.json").read_text())
+    assert (DUMP_KEYS, bot.pid, "ACTIVE") == (set(dump), dump["pid"], dump["state"])
+    assert dict.fromkeys(ACTORS, "running") == {actor["name"]: actor["state"] for actor in dump["actors"]}
+    assert ["LIVE"] * 4 == [feed["state"] for feed in dump["feeds"]]
+    assert ({"grvt", "backpack"}, set()) == (set(dump["limits"]), SEED_METRICS - set(dump["metrics"]))
+    assert bot.is_running
+
+
+def test_the_health_dump_lists_the_resting_order(world: World) -> None:
+    """With the ids of both sides, as the venue has it."""
+    world.venues.post("/market", freeze=True)
+    bot = world.run()
+    world.until_quoting()
+    until(lambda: any(line["order"]["state"] == "ACCEPTED" for line in world.log("OrderChanged")), "the answer")
+    bot.send(signal.SIGUSR1)
+    until((world.state / "health.json").exists, "health.json")
+    (order,) = json.loads((world.state / "health.json").read_text())["orders"]
+    (resting,) = world.venues.open_orders()
+    theirs = (resting["client_id"], resting["side"], Decimal(resting["price"]))
+    assert theirs == (str(2**63 + order["client_order_id"]), order["side"], Decimal(order["price"]))
+
+
+def test_status_prints_the_dump_of_the_running_process(world: World) -> None:
+    """Exit code 0 and JSON on standard output, from the process that holds the folder."""
+    bot = world.run()
+    world.until_active()
+    status = world.start("status", "--state-dir", str(world.state))
+    code = status.wait()
+    assert (0, bot.pid) == (code, json.loads(status.stdout)["pid"])
+
+
+def test_status_without_a_running_process_says_so(world: World) -> None:
+    """Exit code 2, one line."""
+    status = world.start("status", "--state-dir", str(world.state))
+    assert (2, 1) == (status.wait(), status.stderr.count("\n"))
+
+
+def test_doctor_says_go(world: World) -> None:
+    """Exit code 0, and no order request reached a venue."""
+    doctor = world.command("doctor")
+    assert (0, "GO", 0) == (doctor.wait(), doctor.stdout.split()[-1], world.venues.orders_sent())
+
+
+def test_doctor_says_no_go(world: World) -> None:
+    """A foreign order at a venue: exit code 2."""
+    world.venues.post("/order", venue="backpack", symbol=ETH["backpack"], side="BUY", quantity="0.10", price="2900")
+    doctor = world.command("doctor")
+    assert (2, "NO-GO", 0) == (doctor.wait(), doctor.stdout.split()[-1], world.venues.orders_sent())
+
+
+def test_flatten_closes_what_a_killed_run_left(world: World) -> None:
+    """A hedged position and perhaps a quote: afterwards nothing, with exit code 0."""
+    bot = world.run()
+    world.until_filled(venue="backpack")
+    bot.kill()
+    flatten = world.command("flatten")
+    code = flatten.wait()
+    ledger = world.venues.ledger()
+    assert (0, "", True, []) == (code, flatten.stderr, ledger.is_flat, ledger.open_orders)
+
+
+def test_flatten_cancels_and_closes_what_is_not_ours(world: World) -> None:
+    """It is the way out for an account that the preflight refuses."""
+    for venue in ETH:
+        world.venues.post("/order", venue=venue, symbol=ETH[venue], side="BUY", quantity="0.20", tif="IOC")
+        world.venues.post("/order", venue=venue, symbol=ETH[venue], side="BUY", quantity="0.10", price="2900", client_id="77")
+    flatten = world.command("flatten")
+    code = flatten.wait()
+    ledger = world.venues.ledger()
+    assert (0, "", True, []) == (code, flatten.stderr, ledger.is_flat, ledger.open_orders)
+
+
+def test_a_run_goes_on_after_flatten(world: World) -> None:
+    """The journal knows the closing orders, so the next preflight has nothing to object to."""
+    bot = world.run()
+    world.until_filled(venue="backpack")
+    bot.kill()
+    assert 0 == world.command("flatten").wait()
+    again = world.run()
+    world.until_holding(again)
+    world.until_filled_anew()
+    again.end()
+    ledger = world.venues.ledger()
+    assert ("", 0, []) == (again.stderr, ledger.net, ledger.reused_client_ids)
+
+
+def test_flatten_says_what_it_could_not_close(world: World) -> None:
+    """Nobody to trade with at one venue: exit code 3 and the position in a line."""
+    world.venues.post("/order", venue="backpack", symbol=ETH["backpack"], side="BUY", quantity="0.20", tif="IOC")
+    world.venues.post("/market", remove_liquidity="backpack")
+    flatten = world.command("flatten")
+    assert (3, True) == (flatten.wait(), "left: backpack: BUY 0.2" in flatten.stdout), flatten.stdout
+
+
+def test_flatten_keeps_away_from_a_running_bot(world: World) -> None:
+    """Exit code 4."""
+    world.venues.post("/market", freeze=True)
+    world.run()
+    world.until_quoting()
+    flatten = world.command("flatten")
+    assert (4, 1) == (flatten.wait(), len(world.venues.open_orders()))
+
+
+def test_a_dry_run_decides_and_sends_nothing(world: World) -> None:
+    """Attempts are in the log, no order request at a venue."""
+    bot = world.run("--dry-run")
+    until(lambda: world.log("AttemptStarted"), "an attempt")
+    until(lambda: world.log("OrderRejected"), "an order that is held back")
+    code = bot.end()
+    assert (0, 0, "") == (code, world.venues.orders_sent(), bot.stderr)
+
+
+@pytest.mark.parametrize("arguments", [("--size", "0.05"), ("--max-position", "0.30")], ids=lambda pair: pair[0])
+def test_a_flag_overrides_the_file(world: World, arguments: tuple[str, str]) -> None:
+    """The first quote has the size of the flag, or of the file where the flag says nothing of it."""
+    bot = world.run(*arguments)
+    world.until_quoting()
+    bot.end()
+    first = next(order for venue, order in world.venues.ledger().orders if venue == "grvt")
+    assert Decimal("0.05" if arguments[0] == "--size" else "0.10") == Decimal(first["quantity"])
