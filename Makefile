@@ -4,7 +4,7 @@ VENV   ?= .venv
 PY     := $(VENV)/bin/python
 JOBS   ?= 2
 
-.PHONY: setup paper test check night bench clean
+.PHONY: setup paper paper-bracket test check night bench clean
 setup: $(VENV)/ready
 $(VENV)/ready: setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -15,6 +15,10 @@ $(VENV)/ready: setup.cfg pyproject.toml
 
 paper: setup
 	$(PY) supervisor.py paper --iter $(or $(ITER),3) --seed $(or $(SEED),1)
+
+paper-bracket: setup
+	$(PY) -m pip install --quiet --only-binary :all: -e ".[apex]"
+	$(PY) supervisor.py paper --scenario bracket --iter $(or $(ITER),3) --seed $(or $(SEED),1)
 
 test: setup
 	$(PY) -m pytest -n $(JOBS) --dist worksteal

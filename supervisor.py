@@ -16,13 +16,15 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
-from actors.composition import Composition, Outputs, Side
+from actors.bracket_composition import BracketComposition
+from actors.children import Children, Outputs, Side
+from actors.composition import Composition
 from actors.mailbox import Addresses
 from actors.run_loop import EXIT_EXPOSED, EXIT_FAILED, ControlInbox, RunLoop, VenueSymbol
 from actors.supervision import Actions, Watch
 from adapters.archive import archive_state
+from adapters.config_file import load_config
 from adapters.csv_files import CsvFiles, CsvUnusable, write_atomically
 from adapters.event_log import EventLog
 from adapters.flatten import flatten
@@ -30,23 +32,24 @@ from adapters.journal import JournalCorrupt, SqliteJournal
 from adapters.lock import AlreadyRunning, Claim, SingleInstance
 from adapters.logs import setup_logging
 from adapters.paper import PaperEndpoints, PaperFailed, PaperVenues
-from adapters.preflight import gather, print_checks
+from adapters.preflight import preflight, print_checks
 from adapters.run_signals import RunSignals
 from adapters.secrets import CredentialsRefused, Redactor, load_credentials, read_env_file
 from adapters.status import StatusUnavailable, ask_status
 from adapters.terminal import TerminalView
 from adapters.venues import ACCOUNT_NAMES, limiter_rates, open_venue
-from core.config import Config, ConfigError, VenueConfig, parse_config
+from core.config import Config, ConfigError, VenueConfig
 from core.health import HealthDump, to_json
 from core.messages import Alert, Message
-from core.ports import JournalFailed, VenueRefused
-from core.preflight import Check, VenueFacts, is_go, judge_pair
-from core.recovery import explained_positions
+from core.ports import JournalFailed, Venue, VenueRefused
+from core.preflight import is_go
 
 EXIT_REFUSED, EXIT_LOCKED = 2, 4
 SWITCH_INTERVAL_S = 0.0005
 """A thread in pure Python may hold the interpreter for this long; at the default of 5 ms a fill can wait 170 ms (docs/decisions.md)."""
-PAPER_CONFIG = Path("configs/paper.toml")
+PAPER_CONFIG = Path(__file__).with_name("configs") / "paper.toml"
+PAPER_CONFIGS = {"bracket": PAPER_CONFIG.with_name("paper-bracket.toml")}
+"""Scenarios that need another configuration; every other name is a market of the embedded venues."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -78,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     paper = commands.add_parser("paper", help="trade on embedded venues on loopback, no keys")
     paper.add_argument("--iter", type=int, help="cycles; 0 = until stopped")
     paper.add_argument("--seed", type=int, default=1)
-    paper.add_argument("--scenario", default="lively", help="market of the embedded venues: lively or seeds")
+    paper.add_argument("--scenario", default="lively", help="lively, seeds (fills as slowly as measured) or bracket")
     paper.set_defaults(command=_paper)
 
     run = commands.add_parser("run", help="trade for real")
@@ -108,13 +111,14 @@ def _parser() -> argparse.ArgumentParser:
 
 def _paper(arguments: argparse.Namespace) -> int:
     signals = RunSignals(EXIT_EXPOSED)
-    overrides = {} if arguments.iter is None else {"run.iterations": arguments.iter}
-    config = _load(PAPER_CONFIG, overrides)
+    path = PAPER_CONFIGS.get(arguments.scenario, PAPER_CONFIG)
+    config = load_config(path, {"run.iterations": arguments.iter})
     state_dir = Path(config.run.state_dir)
     with ExitStack() as stack:
         stack.enter_context(SingleInstance(state_dir))
         archive_state(state_dir)
-        venues = PaperVenues(arguments.scenario, arguments.seed, state_dir / "ledger.json")
+        market = arguments.scenario if path == PAPER_CONFIG else "lively"
+        venues = PaperVenues(market, arguments.seed, state_dir / "ledger.json", _venue_names(config))
         endpoints = stack.enter_context(venues)
         return _trade(_on_loopback(config, endpoints), endpoints.credentials, signals, is_dry_run=False, is_locked=True)
 
@@ -130,21 +134,22 @@ def _run(arguments: argparse.Namespace) -> int:
         "strategy.fill_timeout_s": arguments.fill_timeout,
         "run.iterations": arguments.iter,
     }
-    config = _load(arguments.config, {key: value for key, value in keys.items() if value is not None})
+    config = load_config(arguments.config, keys)
     return _trade(config, _credentials(arguments), signals, is_dry_run=arguments.dry_run)
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
-    config = _load(arguments.config, {})
+    config = load_config(arguments.config, {})
     state_dir = Path(config.run.state_dir)
     journal = SqliteJournal(state_dir / "journal.sqlite") if (state_dir / "journal.sqlite").exists() else None
-    checks, _ = _preflight(config, _credentials(arguments), journal)
+    state = journal.fold() if journal is not None else None
+    checks, _ = preflight(config, _open_venues(config, _credentials(arguments)), state)
     print_checks(checks, is_go=is_go(checks))
     return 0 if is_go(checks) else EXIT_REFUSED
 
 
 def _flatten(arguments: argparse.Namespace) -> int:
-    config, credentials = _load(arguments.config, {}), _credentials(arguments)
+    config, credentials = load_config(arguments.config, {}), _credentials(arguments)
     with ExitStack() as stack:
         state_dir = Path(config.run.state_dir)
         stack.enter_context(SingleInstance(state_dir, _claims(config, credentials)))
@@ -156,31 +161,21 @@ def _flatten(arguments: argparse.Namespace) -> int:
 # ---- set-up --------------------------------------------------------------------------------------------------------------------
 
 
-def _load(path: Path, overrides: dict[str, Any]) -> Config:
-    try:
-        text = path.read_text("utf-8")
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path}: not UTF-8 text") from None
-    return parse_config(text, str(path), overrides)
-
-
 def _credentials(arguments: argparse.Namespace) -> Mapping[str, str]:
     return load_credentials(os.environ, read_env_file(arguments.env_file) if arguments.env_file is not None else None)
 
 
 def _on_loopback(config: Config, endpoints: PaperEndpoints) -> Config:
-    venues = {
-        name: VenueConfig(endpoints=dict(urls), limits=config.venue(name).limits) for name, urls in endpoints.venues.items()
-    }
-    return Config(run=config.run, strategy=config.strategy, venues=venues, limits=config.limits)
+    venues = {name: VenueConfig(endpoints=dict(urls)) for name, urls in endpoints.venues.items()}
+    return Config(run=config.run, strategy=config.strategy, venues=venues)
 
 
-def _venue_names(config: Config) -> tuple[str, str]:
-    if config.strategy.kind != "hedge":
-        raise ConfigError(f"strategy.kind: {config.strategy.kind!r} cannot be run yet; accepted: hedge")
-    return config.strategy.primary, config.strategy.hedge
+def _venue_names(config: Config) -> tuple[str, ...]:
+    """The venues of this run, the one that leads first."""
+    strategy = config.strategy
+    if strategy.kind == "bracket" and strategy.bracket is not None:
+        return (strategy.bracket.venue,)
+    return strategy.primary, strategy.hedge
 
 
 def _claims(config: Config, credentials: Mapping[str, str]) -> list[Claim]:
@@ -188,24 +183,8 @@ def _claims(config: Config, credentials: Mapping[str, str]) -> list[Claim]:
     return [Claim(name, credentials.get(ACCOUNT_NAMES.get(name, ""), ""), config.strategy.ticker) for name in names]
 
 
-def _open_venues(config: Config, credentials: Mapping[str, str]) -> tuple[Any, Any]:
-    maker, hedge = (open_venue(name, config.venue(name), credentials) for name in _venue_names(config))
-    return maker, hedge
-
-
-def _preflight(
-    config: Config, credentials: Mapping[str, str], journal: SqliteJournal | None
-) -> tuple[tuple[Check, ...], tuple[tuple[Any, VenueFacts], ...]]:
-    """Every check, and the facts they were made on. Raises VenueRefused where a venue cannot even be asked."""
-    state = journal.fold() if journal is not None else None
-    known = frozenset(entry.order.client_order_id for entry in state.orders) if state is not None else frozenset()
-    found = []
-    for venue in _open_venues(config, credentials):
-        instrument = venue.setup.resolve(config.strategy.ticker)
-        found.append((venue, gather(venue, instrument, is_ours=known.__contains__)))
-    (_, maker), (_, hedge) = found
-    checks = judge_pair(maker, hedge, config.strategy, explained=explained_positions(state, (maker.instrument, hedge.instrument)))
-    return checks, tuple(found)
+def _open_venues(config: Config, credentials: Mapping[str, str]) -> list[Venue]:
+    return [open_venue(name, config.venue(name), credentials) for name in _venue_names(config)]
 
 
 # ---- a run ---------------------------------------------------------------------------------------------------------------------
@@ -221,32 +200,22 @@ def _trade(
             stack.enter_context(SingleInstance(state_dir, _claims(config, credentials)))
         stack.callback(setup_logging(state_dir, config.run.log_level, Redactor.of(credentials)).close)
         journal = SqliteJournal(state_dir / "journal.sqlite")
-        checks, found = _preflight(config, credentials, journal)
+        checks, found = preflight(config, _open_venues(config, credentials), journal.fold())
         if not is_go(checks):
             journal.close(is_clean=False)
             failed = [f"{check.venue} {check.name}: {check.detail}" for check in checks if check.verdict == "fail"]
             return _refuse(f"no-go: {' | '.join(failed)}", EXIT_REFUSED)
-        maker, hedge = (
-            Side(venue, facts.instrument, facts.fees, limiter_rates(venue.name, venue.limits)) for venue, facts in found
-        )
+        sides = [Side(venue, facts.instrument, facts.fees, limiter_rates(venue.name, venue.limits)) for venue, facts in found]
         files = CsvFiles(state_dir, wall_ms_of=_wall_clock())
         stack.callback(files.close)
-        return _Run(config, maker, hedge, journal, files, state_dir, is_dry_run=is_dry_run).go(signals)
+        return _Run(config, sides, journal, files, state_dir, is_dry_run=is_dry_run).go(signals)
 
 
 class _Run:
     """Everything of one run that needs both floors."""
 
     def __init__(
-        self,
-        config: Config,
-        maker: Side,
-        hedge: Side,
-        journal: SqliteJournal,
-        files: CsvFiles,
-        state_dir: Path,
-        *,
-        is_dry_run: bool,
+        self, config: Config, sides: list[Side], journal: SqliteJournal, files: CsvFiles, state_dir: Path, *, is_dry_run: bool
     ) -> None:
         self._journal = journal
         self._state_dir = state_dir
@@ -263,10 +232,10 @@ class _Run:
             reported=self._log.report,
         )
         self._watch = Watch(addresses, actions, random.random)
-        self._composition = Composition(
+        compose: Callable[..., Children] = BracketComposition if config.strategy.kind == "bracket" else Composition
+        self._composition = compose(
             config,
-            maker,
-            hedge,
+            *sides,
             journal,
             Outputs(files, self._view, self._log.message),
             addresses,
@@ -276,13 +245,9 @@ class _Run:
         )
         self._route: Callable[[Message], None] = self._composition.route("supervisor")
         venues = [
-            VenueSymbol(
-                side.venue.name, side.instrument.symbol, side.instrument.lot_size, side.venue.capabilities.dead_man_switch
-            )
-            for side in (maker, hedge)
+            VenueSymbol(side.venue.name, side.instrument, has_dead_man=side.venue.capabilities.dead_man_switch) for side in sides
         ]
-        metrics = lambda: {"rest_fallback_triggers": float(self._composition.fallback.triggers)}  # noqa: E731  one line reads better
-        self._loop = RunLoop(self._watch, ControlInbox(addresses), self._route, venues, self._write_health, metrics)
+        self._loop = RunLoop(self._watch, ControlInbox(addresses), self._route, venues, self._write_health, self._metrics)
 
     def go(self, signals: RunSignals) -> int:
         sys.setswitchinterval(SWITCH_INTERVAL_S)
@@ -313,6 +278,9 @@ class _Run:
 
     def _alert(self, key: str, text: str) -> None:
         self._route(Alert(level="critical", key=key, text=text, at=time.monotonic()))
+
+    def _metrics(self) -> dict[str, float]:
+        return {"rest_fallback_triggers": float(self._composition.fallback.triggers)}
 
     def _write_health(self, dump: HealthDump) -> None:
         write_atomically(self._state_dir / "health.json", to_json(dump))

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, cast
 from actors.mailbox import Addresses
 from actors.supervision import ActorAnswer, Watch
 from core.health import FeedHealth, HealthDump, LimitHealth, OrderHealth
+from core.instrument import Instrument
 from core.messages import (
     CancelAll,
     FetchOpenOrders,
@@ -45,8 +46,7 @@ EXIT_FLAT, EXIT_FAILED, EXIT_EXPOSED = 0, 1, 3
 
 class VenueSymbol(NamedTuple):
     venue: VenueId
-    symbol: str
-    lot_size: Decimal
+    instrument: Instrument
     has_dead_man: bool
 
 
@@ -194,8 +194,8 @@ class RunLoop:
 
     def _cancel_all(self) -> None:
         for each in self._venues:
-            self._route(CancelAll(venue=each.venue, symbol=each.symbol))
-            self._route(FetchOpenOrders(venue=each.venue, symbol=each.symbol))
+            self._route(CancelAll(venue=each.venue, symbol=each.instrument.symbol))
+            self._route(FetchOpenOrders(venue=each.venue, symbol=each.instrument.symbol))
 
     def _disarm(self) -> None:
         """Only with every order known to be closed; left armed, it cancels what we could not see."""
@@ -218,7 +218,7 @@ class RunLoop:
         facts = next((answer.facts for answer in self._watch.health(HEALTH_S) if answer.health.name == TRACKER), {})
         positions = cast(dict[VenueId, Decimal], facts.get("positions", {}))
         orders = cast(tuple[OrderHealth, ...], facts.get("orders", ()))
-        lot = max(each.lot_size for each in self._venues)
+        lot = max(each.instrument.lot_size for each in self._venues)
         if is_net_enough and abs(sum(positions.values(), Decimal(0))) < lot:
             return Residue((), orders)
         left = tuple((each.venue, positions.get(each.venue, Decimal(0))) for each in self._venues)
@@ -264,7 +264,7 @@ class RunLoop:
                 for answer in answers
                 if answer.health.kind == "rate_limiter"
             },
-            metrics={**self._metrics(), **_stream_metrics(answers)},
+            metrics={**self._metrics(), **_stream_metrics(answers), **_actor_metrics(answers)},
         )
 
     def status(self) -> RunStatus | None:
@@ -300,3 +300,8 @@ def _stream_metrics(answers: Sequence[ActorAnswer]) -> dict[str, float]:
         "ws_disconnects": sum(each.reconnects for each in vitals),
         "ws_frames_rejected": sum(each.rejected for each in vitals),
     }
+
+
+def _actor_metrics(answers: Sequence[ActorAnswer]) -> dict[str, float]:
+    """Counters that an actor keeps under the seed's own names."""
+    return {name: value for answer in answers for name, value in cast(dict[str, float], answer.facts.get("metrics", {})).items()}

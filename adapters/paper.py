@@ -10,7 +10,7 @@ import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
@@ -34,7 +34,9 @@ class PaperEndpoints(NamedTuple):
 class PaperVenues:
     """Context manager: starts the simulator on entry, ends it on exit."""
 
-    def __init__(self, market: str, seed: int, ledger: Path, *, latency: str = "real") -> None:
+    def __init__(self, market: str, seed: int, ledger: Path, names: Sequence[str], *, latency: str = "real") -> None:
+        """``market``: a profile of simulator/market.py; ``names``: the venues to start, in the run's order."""
+        self._names = tuple(names)
         self._command = [
             sys.executable,
             "-m",
@@ -43,6 +45,7 @@ class PaperVenues:
             *("--seed", str(seed)),
             *("--state", str(ledger.resolve())),
             *("--latency", latency),
+            *(("--venues", ",".join(self._names)) if "apex" in self._names else ()),
         ]
         self._process: subprocess.Popen[str] | None = None
 
@@ -52,7 +55,7 @@ class PaperVenues:
             self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=root, start_new_session=True
         )
         try:
-            return _endpoints(self._first_line())
+            return _endpoints(self._first_line(), self._names)
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -84,9 +87,9 @@ class PaperVenues:
             process.wait()
 
 
-def _endpoints(line: str) -> PaperEndpoints:
+def _endpoints(line: str, chosen: Sequence[str]) -> PaperEndpoints:
     told = json.loads(line)
     accounts = told["accounts"]
     names = {name: value for venue in accounts.values() for name, value in venue.items()}
-    venues = {name: dict(told[name]) for name in ("grvt", "backpack")}
+    venues = {name: dict(told[name]) for name in chosen}
     return PaperEndpoints(venues, names, told["control"])

@@ -8,10 +8,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from core.config import Config
 from core.instrument import Instrument
+from core.journal_state import JournalState
 from core.messages import OrderReported
 from core.ports import Venue
-from core.preflight import Check, VenueFacts
+from core.preflight import Check, VenueFacts, judge_pair, judge_venue
+from core.recovery import explained_positions
 from core.types import ClientOrderId
 
 
@@ -30,6 +33,22 @@ def gather(venue: Venue, instrument: Instrument, *, is_ours: Callable[[ClientOrd
         can_trade=account.can_trade,
         account_detail=account.detail,
     )
+
+
+def preflight(
+    config: Config, venues: Sequence[Venue], state: JournalState | None
+) -> tuple[tuple[Check, ...], tuple[tuple[Venue, VenueFacts], ...]]:
+    """Every check of this run, and the facts they were made on. Raises VenueRefused where a venue cannot even be asked."""
+    known = frozenset(entry.order.client_order_id for entry in state.orders) if state is not None else frozenset()
+    found = []
+    for venue in venues:
+        instrument = venue.setup.resolve(config.strategy.ticker)
+        found.append((venue, gather(venue, instrument, is_ours=known.__contains__)))
+    explained = explained_positions(state, (facts.instrument for _, facts in found))
+    facts = [each for _, each in found]
+    if config.strategy.kind == "bracket":
+        return judge_venue(facts[0], config.strategy.size, explained), tuple(found)
+    return judge_pair(facts[0], facts[1], config.strategy, explained=explained), tuple(found)
 
 
 def _is_foreign(order: OrderReported, is_ours: Callable[[ClientOrderId], bool]) -> bool:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib import import_module
 
+from adapters.redacted import RedactedVenue
+from adapters.secrets import Redactor
 from core.config import VenueConfig
 from core.ports import Venue, VenueRefused
 
-_MODULES = {"grvt": "adapters.grvt", "backpack": "adapters.backpack"}
+_MODULES = {"grvt": "adapters.grvt", "backpack": "adapters.backpack", "apex": "adapters.apex"}
 
 
 def open_venue(name: str, config: VenueConfig, credentials: Mapping[str, str]) -> Venue:
@@ -16,10 +18,10 @@ def open_venue(name: str, config: VenueConfig, credentials: Mapping[str, str]) -
     if name not in _MODULES:
         raise VenueRefused(f"{name}: no adapter; accepted: {', '.join(_MODULES)}")
     venue: Venue = import_module(_MODULES[name]).open_venue(config, credentials)
-    return venue
+    return RedactedVenue(venue, Redactor.of(credentials).redact)
 
 
-ACCOUNT_NAMES = {"grvt": "GRVT_TRADING_ACCOUNT_ID", "backpack": "BACKPACK_PUBLIC_KEY"}
+ACCOUNT_NAMES = {"grvt": "GRVT_TRADING_ACCOUNT_ID", "backpack": "BACKPACK_PUBLIC_KEY", "apex": "APEX_API_KEY"}
 """Which credential names the account that only one process may trade."""
 
 

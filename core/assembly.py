@@ -7,11 +7,12 @@ from decimal import Decimal
 from core.config import Config
 from core.hedge_planner import HedgeSettings
 from core.instrument import Instrument
+from core.oco_pair import PairSettings
 from core.ports import Capabilities
 from core.preflight import fx_rate
 from core.quote_policy import QuoteSettings
 from core.risk_gate import RiskLimits
-from core.types import Fees
+from core.types import Fees, Side
 from core.venue_watch import VenuePolicy
 
 COLLAR_MARGIN_BPS = Decimal(20)
@@ -62,3 +63,20 @@ def venue_policy(instrument: Instrument, capabilities: Capabilities) -> VenuePol
         cancel_ttl_ms=capabilities.cancel_ttl_ms,
         submit_bound_s=capabilities.submit_bound_s,
     )
+
+
+def pair_settings(config: Config) -> PairSettings:
+    """The OCO pair of a bracket run."""
+    bracket = config.strategy.bracket
+    assert bracket is not None
+    return PairSettings(
+        side=Side(bracket.side),
+        take_profit_pct=bracket.take_profit_pct,
+        stop_loss_pct=bracket.stop_loss_pct,
+        on_manual_cancel=bracket.on_manual_cancel,
+        close_ladder_bps=config.strategy.hedge_slippage_bps,
+    )
+
+
+def bracket_collar_bps(config: Config) -> Decimal:
+    return config.strategy.hedge_slippage_bps[-1] + COLLAR_MARGIN_BPS

@@ -179,6 +179,8 @@ class PairLedger:
 
     def _phase(self, maker: _Lot) -> PairPhase:
         """Of the attempt that the fill belongs to; a fill from before a restart, whose attempt is not known, counts as BUILD."""
+        if maker.role is Role.ENTRY:
+            return "BUILD"
         if maker.role is not Role.MAKER:
             return "REPAIR"
         attempt = self._attempts.get((maker.cycle_id, maker.side))

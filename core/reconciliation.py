@@ -13,6 +13,8 @@ from core.types import VenueId
 MISMATCH_TOLERANCE_S = 10.0
 """A position report may lag our fills by this long before the difference is an alarm (STRATEGY.md D12 allows 20)."""
 
+READS = frozenset({"fills", "orders", "position"})
+
 
 class VenueAudit:
     """Reconciliation of one venue: a round is complete when fills, open orders and position were all asked for after it began."""
@@ -39,6 +41,11 @@ class VenueAudit:
     def is_open(self) -> bool:
         return self._round_since is not None
 
+    @property
+    def missing(self) -> frozenset[str]:
+        """What the running round has not read yet."""
+        return READS - self._fetched
+
     def fetched(self, what: str, asked_at: float) -> None:
         if self._round_since is not None and asked_at >= self._round_since:
             self._fetched.add(what)
@@ -56,7 +63,7 @@ class VenueAudit:
         if abs(self._reported - expected) >= self._lot:
             return self._differing(expected, now)
         self._differs_since, self._alarmed = None, False
-        if self._round_since is not None and self._fetched >= {"fills", "orders", "position"}:
+        if self._round_since is not None and not self.missing:
             self._round_since = None
             return (VenueReconciled(venue=self.venue, at=now),)
         return ()

@@ -80,12 +80,24 @@ class VenueWatch:
         self.audit.begin(now)
         self._round_retry_at = now + RECONCILE_RETRY_S
         self._orders_audit_at = self._fills_audit_at = self._position_audit_at = now
+        return self._ask(self.audit.missing, lookback_s)
+
+    def _ask(self, missing: frozenset[str], lookback_s: float) -> tuple[Message, ...]:
         symbol = self.policy.symbol
-        return (
-            FetchFills(venue=self.venue, symbol=symbol, lookback_s=lookback_s, priority=Priority.P1),
-            FetchOpenOrders(venue=self.venue, symbol=symbol),
-            FetchPosition(venue=self.venue, symbol=symbol),
-        )
+        reads: dict[str, Message] = {
+            "fills": FetchFills(venue=self.venue, symbol=symbol, lookback_s=lookback_s, priority=Priority.P1),
+            "orders": FetchOpenOrders(venue=self.venue, symbol=symbol),
+            "position": FetchPosition(venue=self.venue, symbol=symbol),
+        }
+        return tuple(read for what, read in reads.items() if what in missing)
+
+    def _ask_again(self, now: float, lookback_s: float) -> tuple[Message, ...]:
+        """The round is not over. Reads that a throttled venue has not answered yet are repeated alone, so that every round ends; a round
+        that has read everything and still disagrees starts over."""
+        if not self.audit.missing:
+            return self.begin_round(now, lookback_s)
+        self._round_retry_at = now + RECONCILE_RETRY_S
+        return self._ask(self.audit.missing, lookback_s)
 
     def read_failed(self, now: float) -> None:
         """A read of the running round got no answer: ask again soon."""
@@ -100,7 +112,7 @@ class VenueWatch:
         """Everything due at ``now``. ``owes_fills``: some order's filled quantity is above its recorded fills."""
         judged = self.judge(now)
         if self.audit.is_open and now >= self._round_retry_at:
-            return judged + self.begin_round(now, lookback_s)
+            return judged + self._ask_again(now, lookback_s)
         if self._second_round_at is not None and now >= self._second_round_at and not self.audit.is_open:
             self._second_round_at = None
             return judged + self.begin_round(now, lookback_s)

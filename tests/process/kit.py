@@ -173,7 +173,13 @@ class Bot:
         command = [sys.executable, str(ROOT / "supervisor.py"), *arguments]
         with (folder / "stdout").open("wb") as out, (folder / "stderr").open("wb") as err:
             self._child = subprocess.Popen(
-                command, cwd=folder.parent, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=environment, start_new_session=True
+                command,
+                cwd=folder.parent,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                env=environment,
+                start_new_session=True,
             )
 
     @property
@@ -244,7 +250,12 @@ class World:
         """Ours without anybody's credentials, and with lock folders of this world only."""
         foreign = ("GRVT_", "BACKPACK_", "APEX_", "PARADEX_", "TELEGRAM_", "LARK_")
         kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
-        return {**kept, "TMPDIR": str(self.folder / "run"), "XDG_RUNTIME_DIR": str(self.folder / "run"), "PYTHONWARNINGS": "error"}
+        return {
+            **kept,
+            "TMPDIR": str(self.folder / "run"),
+            "XDG_RUNTIME_DIR": str(self.folder / "run"),
+            "PYTHONWARNINGS": "error",
+        }
 
     def start(self, *arguments: str) -> Bot:
         bot = Bot(self.folder / f"bot{len(self._bots)}", list(arguments), self.environment)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from urllib.parse import quote, quote_plus
 
 from tests.process.kit import CREATE, VENUES, World, until
@@ -24,6 +25,12 @@ def spellings(value: str) -> set[bytes]:
     return found | {quote(value, safe="").encode(), quote_plus(value).encode()}
 
 
+def quoted_back(world: World) -> str:
+    """A refusal that either venue's adapter can read, with every credential in its words."""
+    told = " ".join(value for name, value in world.venues.credentials.items() if name not in PUBLIC)
+    return json.dumps({"code": 1002, "status": 400, "message": told, "msg": told})
+
+
 def everything_written(world: World) -> dict[str, bytes]:
     files = [path for path in world.folder.rglob("*") if path.is_file() and path != world.env_file]
     return {str(path.relative_to(world.folder)): path.read_bytes() for path in files}
@@ -41,7 +48,7 @@ def leaks(world: World) -> list[tuple[str, str]]:
 
 def test_a_run_with_errors_writes_no_credential(world: World) -> None:
     """Refused orders that quote the request, kicked and garbled streams, expired logins, then a stop."""
-    told = " ".join(value for name, value in world.venues.credentials.items() if name not in PUBLIC)
+    told = quoted_back(world)
     bot = world.run()
     world.until_active()
     for venue in VENUES:
@@ -58,8 +65,7 @@ def test_a_run_with_errors_writes_no_credential(world: World) -> None:
 
 def test_a_refused_login_writes_no_credential(world: World) -> None:
     """The venue's answer quotes them back."""
-    told = " ".join(value for name, value in world.venues.credentials.items() if name not in PUBLIC)
-    world.venues.post("/fault", kind="status", status=401, body=told)
+    world.venues.post("/fault", kind="status", status=401, body=quoted_back(world))
     bot = world.run()
     assert (2, []) == (bot.wait(), leaks(world))
 

@@ -74,6 +74,7 @@ class Parts:
     risk: type[TradingStateMachine] = TradingStateMachine
     gateway: type[GatewayNode] = GatewayNode
     journal: type[SimJournal] = SimJournal
+    feed: type[Feed] = Feed
     policies: Callable[[dict[VenueId, VenuePolicy]], dict[VenueId, VenuePolicy]] = field(default=lambda policies: policies)
 
 
@@ -110,7 +111,7 @@ class Bot:
         self.is_alive = True
         self.fallback = FallbackPolicy(tuple((venue, channel) for venue in VENUES for channel in Channel), engine.now)
         self.feeds = {
-            (venue, channel): Feed(engine, wires[venue], channel, nemesis, self._router(f"{channel.value}_feed.{venue}"))
+            (venue, channel): parts.feed(engine, wires[venue], channel, nemesis, self._router(f"{channel.value}_feed.{venue}"))
             for venue in VENUES
             for channel in Channel
         }

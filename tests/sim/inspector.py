@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from core.messages import (
     Alert,
+    AttemptFinished,
     BookUpdated,
     CancelOrder,
     FeedChanged,
@@ -159,6 +160,8 @@ class Inspector:
                 self.states.append((self._engine.now, message.state, message.reason))
             case Alert():
                 self.alerts.append((self._engine.now, message.key))
+            case AttemptFinished() if message.filled > message.intended:
+                self.fail(f"D14: an attempt for {message.intended} filled {message.filled}")
             case HedgeStalled() | ForeignActivity() | PositionMismatch():
                 self.reasons.append((self._engine.now, type(message).__name__))
             case _:

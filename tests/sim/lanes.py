@@ -30,7 +30,7 @@ from core.messages import (
     Tick,
 )
 from core.risk_gate import RiskGate
-from core.types import Channel, FeedState, Priority, Source, VenueId
+from core.types import Channel, FeedState, Source, VenueId
 from tests.sim.engine import TICK, Engine, Node
 from tests.sim.journal import SimJournal
 from tests.sim.wire import Wire
@@ -160,7 +160,7 @@ class PollerNode(LaneNode):
     def _poll(self) -> None:
         venue, symbol = self.wire.instrument.venue, self.wire.instrument.symbol
         if Channel.ACCOUNT in self._polling:
-            self.route(FetchFills(venue=venue, symbol=symbol, lookback_s=POLL_LOOKBACK_S, priority=Priority.P1))
+            self.route(FetchFills(venue=venue, symbol=symbol, lookback_s=POLL_LOOKBACK_S))
             self.route(FetchOpenOrders(venue=venue, symbol=symbol))
             self.route(FetchPosition(venue=venue, symbol=symbol))
         if Channel.MARKET in self._polling:

@@ -1,0 +1,88 @@
+"""A bracket run: one venue, one OCO pair actor that enters, protects and ends a position."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from types import MappingProxyType
+
+from actors.base import Identity, Report
+from actors.children import Children, FoldingJournal, Outputs, Side, Started
+from actors.mailbox import Addresses
+from actors.oco_pair import OcoPairActor
+from actors.supervision import Child
+from core.assembly import bracket_collar_bps, pair_settings
+from core.bracket import Bracket
+from core.bracket_gate import BracketGate
+from core.client_ids import ClientIds
+from core.config import Config
+from core.journal_state import JournalState
+from core.messages import LedgerSnapshot
+from core.pairing import PairLedger
+from core.routing import HEDGER, OCO_PAIR, QUOTER
+from core.totals import RunTotals
+from core.types import ZERO, Role
+
+
+class BracketComposition(Children):
+    """Enter, protect, end flat; ``run.iterations`` times."""
+
+    aliases: Mapping[str, str | None] = MappingProxyType({QUOTER: OCO_PAIR, HEDGER: None})
+
+    def __init__(
+        self,
+        config: Config,
+        side: Side,
+        journal: FoldingJournal,
+        outputs: Outputs,
+        addresses: Addresses,
+        report: Callable[[Report], None],
+        *,
+        process_epoch: int,
+        is_dry_run: bool = False,
+    ) -> None:
+        self._settings = pair_settings(config)
+        self._side = side
+        name = side.venue.name
+        super().__init__(
+            config,
+            (side,),
+            PairLedger(maker_venue=name, hedge_venue=name),
+            RunTotals(),
+            journal,
+            outputs,
+            addresses,
+            report,
+            process_epoch=process_epoch,
+            is_dry_run=is_dry_run,
+        )
+
+    def _gate(self, side: Side, ledger: LedgerSnapshot) -> BracketGate:
+        collar = bracket_collar_bps(self._config)
+        return BracketGate(side.instrument, self._settings.side, self._config.strategy.size, collar, ledger)
+
+    def _strategy(self) -> list[Child]:
+        return [self._child("oco_pair", OCO_PAIR, self._pair)]
+
+    def _pair(self, identity: Identity) -> Started:
+        self._journal.flush()
+        state = self._journal.fold()
+        core = Bracket(
+            self._side.instrument,
+            self._settings,
+            self._config.strategy.size,
+            ClientIds(OCO_PAIR),
+            epoch=identity.epoch,
+            iterations=self._config.run.iterations,
+            last_cycle_id=state.last_cycle_id,
+            entry_price=_entry_price(state),
+        )
+        return OcoPairActor.start(identity, core, self.route(OCO_PAIR), time.monotonic)
+
+
+def _entry_price(state: JournalState) -> Decimal | None:
+    """Average price of the entry that is still held, from its journaled fills; None where nothing is held."""
+    entries = [event.fill for event in state.fills_since_flat if event.order is not None and event.order.role is Role.ENTRY]
+    quantity = sum((fill.quantity for fill in entries), ZERO)
+    return sum((fill.quantity * fill.price for fill in entries), ZERO) / quantity if quantity else None
