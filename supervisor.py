@@ -35,7 +35,7 @@ from adapters.paper import PaperEndpoints, PaperFailed, PaperVenues
 from adapters.preflight import preflight, print_checks
 from adapters.run_signals import RunSignals
 from adapters.secrets import CredentialsRefused, Redactor, load_credentials, read_env_file
-from adapters.status import StatusUnavailable, ask_status
+from adapters.status import StatusUnavailable, ask_status, kill_switch, throw_kill_switch
 from adapters.terminal import TerminalView
 from adapters.venues import ACCOUNT_NAMES, limiter_rates, open_venue
 from core.config import Config, ConfigError, VenueConfig
@@ -85,24 +85,24 @@ def _parser() -> argparse.ArgumentParser:
     paper.set_defaults(command=_paper)
 
     run = commands.add_parser("run", help="trade for real")
-    for flag, kind in (("--primary", str), ("--hedge", str), ("--ticker", str), ("--size", str), ("--max-position", str)):
-        run.add_argument(flag, type=kind)
+    for flag in ("--primary", "--hedge", "--ticker", "--size", "--max-position"):
+        run.add_argument(flag)
     run.add_argument("--iter", type=int, help="cycles; 0 = until stopped")
     run.add_argument("--fill-timeout", type=float)
     run.add_argument("--dry-run", action="store_true", help="decide and log, send no order")
-    run.set_defaults(command=_run)
-
     doctor = commands.add_parser("doctor", help="preflight: go or no-go, sends nothing that can trade")
-    doctor.set_defaults(command=_doctor)
     flat = commands.add_parser("flatten", help="cancel every order, close every position, verify")
-    flat.set_defaults(command=_flatten)
-    for command in (run, doctor, flat):
+    for command, function in ((run, _run), (doctor, _doctor), (flat, _flatten)):
         command.add_argument("config", type=Path)
         command.add_argument("--env-file", type=Path)
+        command.set_defaults(command=function)
 
     status = commands.add_parser("status", help="print the health dump of the running process")
     status.add_argument("--state-dir", type=Path)
     status.set_defaults(command=lambda arguments: ask_status(arguments.state_dir))
+    halt = commands.add_parser("halt", help="throw the kill switch of the running process: only cancels from then on")
+    halt.add_argument("--state-dir", type=Path)
+    halt.set_defaults(command=lambda arguments: throw_kill_switch(arguments.state_dir))
     return parser
 
 
@@ -199,6 +199,8 @@ def _trade(
         if not is_locked:
             stack.enter_context(SingleInstance(state_dir, _claims(config, credentials)))
         stack.callback(setup_logging(state_dir, config.run.log_level, Redactor.of(credentials)).close)
+        if kill_switch(state_dir).exists():
+            return _refuse(f"the kill switch is thrown; remove {kill_switch(state_dir)} to trade again", EXIT_REFUSED)
         journal = SqliteJournal(state_dir / "journal.sqlite")
         checks, found = preflight(config, _open_venues(config, credentials), journal.fold())
         if not is_go(checks):
@@ -247,7 +249,8 @@ class _Run:
         venues = [
             VenueSymbol(side.venue.name, side.instrument, has_dead_man=side.venue.capabilities.dead_man_switch) for side in sides
         ]
-        self._loop = RunLoop(self._watch, ControlInbox(addresses), self._route, venues, self._write_health, self._metrics)
+        inbox, is_killed = ControlInbox(addresses), kill_switch(state_dir).exists
+        self._loop = RunLoop(self._watch, inbox, self._route, venues, self._write_health, self._metrics, is_killed)
 
     def go(self, signals: RunSignals) -> int:
         sys.setswitchinterval(SWITCH_INTERVAL_S)

@@ -18,6 +18,7 @@ from actors.supervision import ActorAnswer, Watch
 from core.health import FeedHealth, HealthDump, LimitHealth, OrderHealth
 from core.instrument import Instrument
 from core.messages import (
+    Alert,
     CancelAll,
     FetchOpenOrders,
     Message,
@@ -39,6 +40,7 @@ DEAD_MAN_RENEW_S = 10.0
 DRAIN_LIMIT_S = 12.0
 CANCEL_ALL_AFTER_S = 2.0
 STOP_CHECK_S = 0.1
+KILL_SWITCH_S = 0.25
 HEALTH_S = 0.9
 
 EXIT_FLAT, EXIT_FAILED, EXIT_EXPOSED = 0, 1, 3
@@ -83,13 +85,18 @@ class RunLoop:
         venues: Sequence[VenueSymbol],
         write_health: Callable[[HealthDump], None],
         metrics: Callable[[], dict[str, float]],
+        is_killed: Callable[[], bool] = lambda: False,
     ) -> None:
+        """``is_killed``: whether a person has thrown the kill switch; asked every quarter of a second."""
         self._watch = watch
         self._inbox = inbox
         self._route = route
         self._venues = tuple(venues)
         self._write_health = write_health
         self._metrics = metrics
+        self._is_killed = is_killed
+        self._kill_asked_at = float("-inf")
+        self._is_kill_told = False
         self._started_at = time.monotonic()
         self._state = TradingState.STARTING
         self._stop_reason: str | None = None
@@ -136,9 +143,19 @@ class RunLoop:
         if now - self._renewed_at >= DEAD_MAN_RENEW_S and self._state is not TradingState.HALTED:
             self._renewed_at = now
             self._set_dead_man(DEAD_MAN_S)
+        self._look_at_kill_switch(now)
         if self._wants_health:
             self._wants_health = False
             self._dump_health()
+
+    def _look_at_kill_switch(self, now: float) -> None:
+        """Thrown once, it halts for good: nothing but cancels leaves this process any more."""
+        if self._is_kill_told or now - self._kill_asked_at < KILL_SWITCH_S:
+            return
+        self._kill_asked_at = now
+        if self._is_killed():
+            self._is_kill_told = True
+            self._route(Alert(level="critical", key="halt", text="the kill switch was thrown", at=now))
 
     def _take_messages(self, now: float) -> None:
         while True:

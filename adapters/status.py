@@ -1,4 +1,4 @@
-"""``status``: asks the running process for its health dump by signal and prints the file it writes. It never touches the journal."""
+"""``status`` and ``halt``: reach the running process from outside, by signal and by a file. Neither touches the journal."""
 
 from __future__ import annotations
 
@@ -30,6 +30,19 @@ def ask_status(state_dir: Path | None) -> int:
             return 0
         time.sleep(0.02)
     raise StatusUnavailable(f"process {pid} wrote no {dump} within {ANSWER_LIMIT_S:g} s")
+
+
+def kill_switch(state_dir: Path) -> Path:
+    """The file whose presence halts a run: making it by hand does the same as ``halt``."""
+    return state_dir / "KILL"
+
+
+def throw_kill_switch(state_dir: Path | None) -> int:
+    """Make the file for the process that holds ``state_dir``; it stays, so that a restart does not trade either until a person removes it."""
+    folder, pid = _find(state_dir)
+    kill_switch(folder).touch()
+    print(f"process {pid} halts: cancels only; remove {kill_switch(folder)} before the next start")
+    return 0
 
 
 def _find(state_dir: Path | None) -> tuple[Path, int]:

@@ -114,14 +114,14 @@ class ZkSigner:
             self._native = self._native_signer(library)
         try:
             data = library.Contract(library.ContractBuilder(*fields)).get_bytes()
-        except (ValueError, OverflowError) as error:
-            raise NotSignable(f"a field does not fit the signature: {type(error).__name__}") from None
-        return str(self._native.sign_musig(data).signature)
+            return str(self._native.sign_musig(data).signature)
+        except (ValueError, OverflowError, library.InternalError, library.ZkSignerError) as error:
+            raise NotSignable(f"the native signer refuses the order: {type(error).__name__}") from None
 
     def _native_signer(self, library: Any) -> Any:
         try:
             return library.ZkLinkSigner.new_from_seed(self._seed)
-        except library.ZkSignerError:
+        except (library.ZkSignerError, library.InternalError):
             raise VenueRefused("apex: APEX_OMNI_KEY_SEED is refused by the native signer") from None
 
 

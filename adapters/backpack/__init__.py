@@ -35,7 +35,7 @@ DEFAULT_LIMITS: Mapping[str, float] = {"rest": 16.0}
 The 30 a minute for historical market data do not matter here: this adapter reads none.
 """
 
-TRADE_DEADLINE_S = 3.0
+TRADE_DEADLINE_S = 2.0
 QUERY_DEADLINE_S = 5.0
 SNAPSHOT_DEADLINE_S = 2.0
 

@@ -26,7 +26,7 @@ from core.ports import QueryLane, Stream, TradeLane, Venue, VenueRefused, VenueS
 __all__ = ["CREDENTIALS", "DEFAULT_LIMITS", "ENDPOINT_KEYS", "GrvtVenue", "open_venue"]
 
 CREDENTIALS = ("GRVT_API_KEY", "GRVT_PRIVATE_KEY", "GRVT_TRADING_ACCOUNT_ID")
-TRADE_DEADLINE_S = 3.0
+TRADE_DEADLINE_S = 2.0
 QUERY_DEADLINE_S = 5.0
 
 

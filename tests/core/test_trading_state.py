@@ -1,0 +1,279 @@
+"""The trading state: falls by itself, rises only when everything is known to be well, and never out of HALTED (RELIABILITY §3.2)."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.messages import (
+    Alert,
+    ForeignActivity,
+    HedgeStalled,
+    Message,
+    PairClosed,
+    PositionMismatch,
+    Stop,
+    Tick,
+    TradingStateChanged,
+    VenueReconciled,
+)
+from core.trading_state import HALTING_ALERTS, LOSS_WINDOW_S, QUIET_S, STALL_WINDOW_S, TradingStateMachine
+from core.types import Channel, FeedState, OrderState, Role, Source, TradingState, VenueId
+from tests.core.builders import BACKPACK, GRVT, SELL, VENUES, D, changed, feed, filled, ledger, place
+
+T = TradingState
+HEDGE = place(2, side=SELL, role=Role.HEDGE)
+
+
+def machine() -> TradingStateMachine:
+    return TradingStateMachine(VENUES, D("0.01"), D("5"), owner="risk")
+
+
+def conditions() -> list[Message]:
+    """Everything that has to be told before trading may begin."""
+    feeds: list[Message] = [feed(venue, channel) for venue in VENUES for channel in Channel]
+    return [ledger("risk"), *feeds, *(VenueReconciled(venue=venue, at=0.0) for venue in VENUES)]
+
+
+def active() -> TradingStateMachine:
+    made = machine()
+    for message in conditions():
+        made.handle(message, 0.0)
+    assert T.ACTIVE is made.state
+    return made
+
+
+def mismatch(venue: VenueId = GRVT) -> PositionMismatch:
+    return PositionMismatch(venue=venue, reported=D("0.05"), expected=D(0), at=0.0)
+
+
+def stalled(*, is_permanent: bool = False) -> HedgeStalled:
+    return HedgeStalled(quantity=D("0.06"), is_permanent=is_permanent, reason="no way", at=0.0)
+
+
+def alert(key: str) -> Alert:
+    return Alert(level="critical", key=key, text=f"told of {key}", at=0.0)
+
+
+def closed(net: str, at: float) -> PairClosed:
+    return PairClosed(cycle_id=1, net=D(net), at=at)
+
+
+# ---- the way up ---------------------------------------------------------------------------------------------------------------
+
+
+def test_all_conditions_together_make_it_active() -> None:
+    active()
+
+
+@pytest.mark.parametrize("left_out", range(len(conditions())), ids=lambda index: type(conditions()[index]).__name__ + str(index))
+def test_trading_never_begins_while_one_condition_is_missing(left_out: int) -> None:
+    """No quote before ledger, feeds and reconciliation of both venues are complete (I11)."""
+    made = machine()
+    for index, message in enumerate(conditions()):
+        if index != left_out:
+            made.handle(message, 0.0)
+    made.handle(Tick(), 1.0)
+    assert T.STARTING is made.state
+
+
+def test_trading_does_not_begin_over_open_delta() -> None:
+    made = machine()
+    for message in [ledger("risk", grvt="0.01"), *conditions()[1:]]:
+        made.handle(message, 0.0)
+    assert T.STARTING is made.state
+
+
+def test_trading_does_not_begin_over_an_unknown_order() -> None:
+    made = machine()
+    for message in [conditions()[0], changed(HEDGE, OrderState.UNKNOWN), *conditions()[1:]]:
+        made.handle(message, 0.0)
+    assert T.STARTING is made.state
+
+
+def test_a_feed_by_rest_is_not_a_live_feed() -> None:
+    made = machine()
+    for message in conditions():
+        made.handle(feed(GRVT, Channel.MARKET, source=Source.REST) if message == feed(GRVT, Channel.MARKET) else message, 0.0)
+    assert T.STARTING is made.state
+
+
+def test_a_reconciliation_of_before_an_outage_does_not_count_after_it() -> None:
+    made = active()
+    made.handle(mismatch(), 0.0)
+    for state in (FeedState.DOWN, FeedState.LIVE):
+        made.handle(feed(GRVT, Channel.ACCOUNT, state), 1.0)
+    made.handle(VenueReconciled(venue=BACKPACK, at=2.0), 2.0)
+    assert T.REDUCING is made.state
+
+
+def test_a_reconciliation_told_late_does_not_vouch_for_the_feed_that_came_back() -> None:
+    """The tracker's word and the feed's take different ways: the word may arrive during the outage it knows nothing of."""
+    made = active()
+    made.handle(mismatch(BACKPACK), 0.0)
+    made.handle(feed(GRVT, Channel.ACCOUNT, FeedState.DOWN), 1.0)
+    made.handle(VenueReconciled(venue=GRVT, at=1.0), 1.0)
+    made.handle(feed(GRVT, Channel.ACCOUNT), 2.0)
+    made.handle(VenueReconciled(venue=BACKPACK, at=2.0), 2.0)
+    assert T.REDUCING is made.state
+
+
+# ---- the way down -------------------------------------------------------------------------------------------------------------
+
+REDUCING: dict[str, Message] = {
+    "a position nobody can explain": mismatch(),
+    "a stranger": ForeignActivity(venue=GRVT, detail="", at=0.0),
+    "a stalled hedge": stalled(),
+    "a lost journal": alert("journal"),
+    "a part that gave up": alert("reduce"),
+    "a loss": closed("-5", 0.0),
+    "a quote refused for good": changed(place(1), OrderState.REJECTED, permanent=True),
+}
+
+
+@pytest.mark.parametrize("message", REDUCING.values(), ids=REDUCING.keys())
+def test_each_worry_takes_it_down_at_once_with_a_reason(message: Message) -> None:
+    made = active()
+    told = made.handle(message, 0.0)
+    assert ([T.REDUCING], True) == ([m.state for m in told if isinstance(m, TradingStateChanged)], bool(made.reason))
+
+
+@pytest.mark.parametrize("key", ["a stranger", "a stalled hedge", "a lost journal", "a quote refused for good"])
+def test_a_passing_worry_is_over_after_the_quiet_time_and_not_before(key: str) -> None:
+    made = active()
+    made.handle(REDUCING[key], 0.0)
+    made.handle(Tick(), QUIET_S - 0.1)
+    before = made.state
+    made.handle(Tick(), QUIET_S + 0.1)
+    assert (T.REDUCING, T.ACTIVE) == (before, made.state)
+
+
+def test_a_mismatch_is_over_only_by_reconciliation() -> None:
+    made = active()
+    made.handle(mismatch(), 0.0)
+    made.handle(Tick(), 10 * QUIET_S)
+    before = made.state
+    made.handle(VenueReconciled(venue=GRVT, at=0.0), 10 * QUIET_S)
+    assert (T.REDUCING, T.ACTIVE) == (before, made.state)
+
+
+def test_a_part_that_gave_up_keeps_it_down() -> None:
+    made = active()
+    made.handle(alert("reduce"), 0.0)
+    made.handle(Tick(), 100 * QUIET_S)
+    assert T.REDUCING is made.state
+
+
+def test_a_refused_hedge_is_the_planners_matter() -> None:
+    made = active()
+    made.handle(changed(HEDGE, OrderState.REJECTED, permanent=True), 0.0)
+    assert T.ACTIVE is made.state
+
+
+def test_a_post_only_refusal_is_no_worry() -> None:
+    made = active()
+    made.handle(changed(place(1), OrderState.REJECTED), 0.0)
+    assert T.ACTIVE is made.state
+
+
+def test_losses_add_up_over_a_day() -> None:
+    made = active()
+    for net in ("-3", "1", "-2.99"):
+        made.handle(closed(net, 10.0), 10.0)
+    before = made.state
+    made.handle(closed("-0.01", 11.0), 11.0)
+    assert (T.ACTIVE, T.REDUCING) == (before, made.state)
+
+
+def test_a_loss_older_than_a_day_is_forgotten() -> None:
+    made = active()
+    made.handle(closed("-5", 10.0), 10.0)
+    made.handle(Tick(), 10.0 + LOSS_WINDOW_S)
+    assert T.ACTIVE is made.state
+
+
+# ---- HALTED -------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", sorted(HALTING_ALERTS))
+def test_what_no_market_explains_halts_at_once(key: str) -> None:
+    made = active()
+    made.handle(alert(key), 0.0)
+    assert T.HALTED is made.state
+
+
+def test_a_hedge_refused_for_good_halts_when_flat() -> None:
+    made = active()
+    made.handle(stalled(is_permanent=True), 0.0)
+    assert T.HALTED is made.state
+
+
+def test_a_hedge_refused_for_good_is_unwound_before_it_halts() -> None:
+    """HALTED lets nothing but cancels through: halting first would strand the unwind that the same moment sends."""
+    made = active()
+    maker, unwind = place(1), place(3, side=SELL, role=Role.UNWIND)
+    made.handle(filled(maker, "t1", "0.10"), 0.0)
+    made.handle(stalled(is_permanent=True), 0.0)
+    before = made.state
+    made.handle(filled(unwind, "t2", "0.10"), 0.0)
+    made.handle(changed(unwind, OrderState.FILLED, "0.10"), 0.0)
+    assert (T.REDUCING, T.HALTED) == (before, made.state)
+
+
+def test_three_stalls_in_ten_minutes_halt() -> None:
+    made = active()
+    states = []
+    for number in range(3):
+        made.handle(stalled(), number * STALL_WINDOW_S / 4)
+        states.append(made.state)
+    assert [T.REDUCING, T.REDUCING, T.HALTED] == states
+
+
+def test_three_stalls_in_half_an_hour_do_not() -> None:
+    made = active()
+    for number in range(3):
+        made.handle(stalled(), number * STALL_WINDOW_S)
+    assert T.REDUCING is made.state
+
+
+def test_halted_by_hand_stays_halted() -> None:
+    made = active()
+    told = made.halt("kill switch", 0.0)
+    assert ([T.HALTED], ()) == ([m.state for m in told if isinstance(m, TradingStateChanged)], made.handle(Stop(reason=""), 1.0))
+
+
+def test_stopping_never_becomes_active_again() -> None:
+    made = active()
+    made.handle(Stop(reason="signal"), 0.0)
+    for message in conditions():
+        made.handle(message, 1.0)
+    assert T.STOPPING is made.state
+
+
+ANYTHING: list[Message] = [*conditions(), *REDUCING.values(), Tick(), Stop(reason=""), closed("100", 0.0), feed(GRVT, Channel.ACCOUNT, FeedState.DOWN)]
+
+
+@given(st.lists(st.tuples(st.sampled_from(ANYTHING), st.floats(0, 1e6)), max_size=40))
+def test_nothing_that_is_ever_told_raises_it_out_of_halted(messages: list[tuple[Message, float]]) -> None:
+    made = machine()
+    made.halt("kill switch", 0.0)
+    told = [made.handle(message, now) for message, now in messages]
+    states = [m.state for out in told for m in out if isinstance(m, TradingStateChanged)]
+    assert ([], T.HALTED) == (states, made.state)
+
+
+@given(st.lists(st.tuples(st.sampled_from(ANYTHING), st.integers(0, 30)), max_size=60))
+def test_it_rises_only_with_every_condition_met(messages: list[tuple[Message, int]]) -> None:
+    """Whenever ACTIVE is announced, both venues' four feeds were told live last and nothing is exposed."""
+    made, now, feeds = machine(), 0.0, {}
+    for message, seconds in messages:
+        now += seconds
+        if type(message).__name__ == "FeedChanged":
+            feeds[(message.venue, message.channel)] = message.state  # type: ignore[attr-defined]
+        told = made.handle(message, now)
+        if any(isinstance(m, TradingStateChanged) and m.state is T.ACTIVE for m in told):
+            assert [FeedState.LIVE] * 4 == list(feeds.values())
+            assert abs(made.ledger.net) < Decimal("0.01")

@@ -1,0 +1,147 @@
+"""When a venue is read by REST: on return, on a schedule while something lives, and while fills are missing."""
+
+from __future__ import annotations
+
+from core.messages import Alert, FetchFills, FetchOpenOrders, FetchPosition, Message
+from core.types import Priority
+from core.venue_watch import (
+    FILL_FETCH_DELAY_S,
+    FILLS_AUDIT_S,
+    FILLS_MISSING_ALARM_S,
+    ORDERS_AUDIT_S,
+    POSITION_AUDIT_S,
+    RECONCILE_RETRY_S,
+    SECOND_ROUND_S,
+    VenuePolicy,
+    VenueWatch,
+)
+from tests.core.builders import GRVT, SYMBOLS, D
+
+ROUND = {FetchFills, FetchOpenOrders, FetchPosition}
+
+
+def watch(*, is_live: bool = True, position: str = "0") -> VenueWatch:
+    policy = VenuePolicy(symbol=SYMBOLS[GRVT], lot_size=D("0.01"), cancel_ttl_ms=0, submit_bound_s=2.0)
+    made = VenueWatch(GRVT, policy, D(position))
+    made.is_live = is_live
+    return made
+
+
+def run(made: VenueWatch, start: float, end: float, *, owes: bool = False, is_open: bool = False) -> list[tuple[float, Message]]:
+    """Half-second ticks of the span with their messages."""
+    ticks = [start + step * 0.5 for step in range(int((end - start) * 2) + 1)]
+    return [(now, m) for now in ticks for m in made.tick(now, owes_fills=owes, has_open=is_open, lookback_s=60.0)]
+
+
+def answer(made: VenueWatch, asked_at: float, quantity: str = "0") -> None:
+    made.audit.fetched("fills", asked_at)
+    made.audit.fetched("orders", asked_at)
+    made.audit.reported(D(quantity), asked_at=asked_at)
+
+
+def kinds(messages: list[tuple[float, Message]]) -> set[type[Message]]:
+    return {type(message) for _, message in messages}
+
+
+def test_a_return_is_read_completely_and_urgently() -> None:
+    out = watch().came_back(5.0, 60.0)
+    fetch = next(message for message in out if isinstance(message, FetchFills))
+    assert (ROUND, Priority.P1) == ({type(message) for message in out}, fetch.priority)
+
+
+def test_a_return_is_read_a_second_time_to_show_continuity() -> None:
+    made = watch()
+    made.came_back(5.0, 60.0)
+    answer(made, 5.0)
+    made.judge(5.1)
+    assert kinds(run(made, 5.5, 5.0 + SECOND_ROUND_S)) >= ROUND
+
+
+def test_an_unanswered_round_is_asked_again() -> None:
+    made = watch()
+    made.came_back(5.0, 60.0)
+    assert kinds(run(made, 5.5, 5.0 + RECONCILE_RETRY_S)) >= ROUND
+
+
+def test_the_lookback_covers_the_outage_and_its_margin() -> None:
+    made = watch()
+    made.went_away(100.0)
+    fetch = next(message for message in made.came_back(400.0, 60.0) if isinstance(message, FetchFills))
+    assert 360.0 == fetch.lookback_s
+
+
+def test_an_outage_cancels_the_round_that_was_under_way() -> None:
+    made = watch(is_live=False)
+    made.came_back(5.0, 60.0)
+    made.went_away(6.0)
+    assert [] == run(made, 6.0, 30.0)
+
+
+def test_open_orders_are_audited_only_while_some_are_open() -> None:
+    made = watch()
+    quiet = run(made, 1_000.0, 1_000.0 + ORDERS_AUDIT_S)
+    busy = run(made, 2_000.0, 2_000.0, is_open=True)
+    assert (False, True) == (FetchOpenOrders in kinds(quiet), FetchOpenOrders in kinds(busy))
+
+
+def test_fills_are_audited_once_we_have_traded() -> None:
+    """A subscription that was silently dropped must not hide a fill for longer than the audit's pause (B3)."""
+    made = watch()
+    made.is_busy = True
+    asked = [now for now, message in run(made, 1_000.0, 1_000.0 + 3 * FILLS_AUDIT_S) if isinstance(message, FetchFills)]
+    assert 4 == len(asked)
+
+
+def test_the_position_is_audited_and_more_often_while_it_differs() -> None:
+    def asked(position: str) -> int:
+        made = watch(position=position)
+        made.audit.reported(D(0), asked_at=None)
+        return sum(isinstance(message, FetchPosition) for _, message in run(made, 1_000.0, 1_000.0 + POSITION_AUDIT_S))
+
+    assert (2, True) == (asked("0"), asked("0.05") > 10)
+
+
+def test_missing_fills_are_fetched_after_a_moment_and_again() -> None:
+    made = watch()
+    made.expect_fills(1_000.0)
+    made.tick(1_000.0, owes_fills=True, has_open=False, lookback_s=60.0)
+    before = made.tick(1_000.0 + FILL_FETCH_DELAY_S / 2, owes_fills=True, has_open=False, lookback_s=60.0)
+    asked = [now for now, message in run(made, 1_000.5, 1_003.0, owes=True) if isinstance(message, FetchFills)]
+    assert ((), True) == (before, len(asked) >= 3)
+
+
+def test_fills_that_stay_missing_alarm_once() -> None:
+    made = watch()
+    made.expect_fills(1_000.0)
+    out = run(made, 1_000.0, 1_000.0 + 4 * FILLS_MISSING_ALARM_S, owes=True)
+    assert 1 == sum(isinstance(message, Alert) for _, message in out)
+
+
+def test_fills_that_arrived_are_not_asked_for() -> None:
+    made = watch()
+    made.tick(1_000.0, owes_fills=False, has_open=False, lookback_s=60.0)
+    made.expect_fills(1_000.0)
+    assert () == made.tick(1_001.0, owes_fills=False, has_open=False, lookback_s=60.0)
+
+
+def test_without_a_live_feed_nothing_is_audited_on_a_schedule() -> None:
+    """The poller stands in for the feed then (core/fallback.py); a schedule on top would only eat the budget."""
+    made = watch(is_live=False)
+    made.is_busy = True
+    assert [] == run(made, 1_000.0, 1_100.0, is_open=True)
+
+
+def test_no_tick_is_needed_before_the_deadline() -> None:
+    """Whatever is due, the deadline says so: an actor that sleeps until then misses nothing."""
+    made = watch()
+    made.came_back(1_000.0, 60.0)
+    answer(made, 1_000.0)
+    made.judge(1_000.0)
+    for _ in range(20):
+        due = made.deadline(has_open=True)
+        assert due is not None
+        early = made.tick(due - 0.01, owes_fills=False, has_open=True, lookback_s=60.0)
+        late = made.tick(due, owes_fills=False, has_open=True, lookback_s=60.0)
+        assert ((), True) == (early, bool(late))
+        answer(made, due)
+        made.judge(due)
