@@ -152,8 +152,10 @@ class Bot:
                 self._build(name)
 
     def stop(self, reason: str) -> None:
-        """SIGTERM: no new quotes, cancels, hedges; what the run loop does then is time only."""
-        self._router("supervisor")(Stop(reason=reason))
+        """SIGTERM: no new quotes, cancels, hedges. Said again and again, for whoever is being built anew just now."""
+        if self.is_alive:
+            self._router("supervisor")(Stop(reason=reason))
+            self._engine.after(1.0, self.stop, reason)
 
     def _build(self, name: str) -> None:
         self._child_epoch += 1

@@ -127,7 +127,7 @@ def _alive(inspector: Inspector) -> None:
     """A world without faults is traded in again; staying away needs a reason that a person was told."""
     if inspector.was_stopped:
         return
-    if inspector.state is TradingState.STARTING:
+    if inspector.state is TradingState.STARTING and not inspector.reasons:
         inspector.fail("alive: still STARTING at the end")
     if inspector.state is TradingState.ACTIVE and inspector.last_maker_sent_at < END_S - CALM_S - ALIVE_S:
         inspector.fail(f"alive: ACTIVE, but the last quote was sent at {inspector.last_maker_sent_at - START_S:.1f}")

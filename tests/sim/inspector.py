@@ -14,7 +14,6 @@ from core.messages import (
     AttemptFinished,
     BookUpdated,
     CancelOrder,
-    FeedChanged,
     ForeignActivity,
     HedgeStalled,
     Message,
@@ -27,7 +26,7 @@ from core.messages import (
 )
 from core.order import CLOSED, TRANSITIONS
 from core.routing import HEDGER, TRACKER
-from core.types import ZERO, Channel, ClientOrderId, FeedState, OrderState, Role, Side, Source, TradingState, VenueId
+from core.types import ZERO, ClientOrderId, FeedState, OrderState, Role, Side, TradingState, VenueId
 from simulator.ledger import AccountFill
 from tests.sim.bot import Bot
 from tests.sim.engine import Engine
@@ -75,7 +74,6 @@ class Inspector:
         self._known: dict[ClientOrderId, OrderSnapshot] = {}
         self._cancels: set[ClientOrderId] = set()
         self._reconciled: set[VenueId] = set()
-        self._feeds: dict[tuple[VenueId, Channel], FeedState] = {}
         self._books: dict[VenueId, float] = {}
         self._blind_since: float | None = None
         self._seen_at: dict[ClientOrderId, float] = {}
@@ -88,7 +86,6 @@ class Inspector:
         """A new life of the process: what the old one knew is gone."""
         self._reconciled.clear()
         self._known.clear()
-        self._feeds.clear()
         self._books.clear()
         self._blind_since = None
         self.state = TradingState.STARTING
@@ -151,8 +148,6 @@ class Inspector:
                     self.fail(f"I4: {uncovered} is uncovered after a plan")
             case CancelOrder():
                 self._cancels.add(message.client_order_id)
-            case FeedChanged() if message.source is Source.WS:
-                self._feeds[message.venue, message.channel] = message.state
             case VenueReconciled():
                 self._reconciled.add(message.venue)
             case TradingStateChanged():
@@ -178,8 +173,10 @@ class Inspector:
             return
         if order.filled_quantity < before.filled_quantity or order.recorded_quantity < before.recorded_quantity:
             self.fail(f"I8: filled quantity of {order.client_order_id} fell")
-        is_revived = before.state in CLOSED and "absent" in before.reason
-        if order.state is not before.state and order.state not in TRANSITIONS[before.state] and not is_revived:
+        is_changed = order.state is not before.state or order.recorded_quantity != before.recorded_quantity
+        if is_changed and before.state in CLOSED and "absent" in before.reason:
+            self.fail(f"bound: order {order.client_order_id} was taken for dead and is {order.state.value}")
+        elif order.state is not before.state and order.state not in TRANSITIONS[before.state]:
             self.fail(f"I8: order {order.client_order_id} {before.state.value} -> {order.state.value}")
 
     def restarted(self, name: str) -> None:
@@ -188,10 +185,10 @@ class Inspector:
         if name == TRACKER:
             self._known.clear()
 
-    def inspect(self) -> None:
+    def inspect(self, bot: Bot) -> None:
         """I12, every half second: while a quote rests, everything it relies on is live, or its cancel is on the way."""
         now = self._engine.now
-        is_live = all(self._feeds.get((venue, channel)) is FeedState.LIVE for venue in VENUES for channel in Channel)
+        is_live = all(feed.state is FeedState.LIVE for feed in bot.feeds.values())
         is_fresh = all(now - self._books.get(venue, 0.0) <= 2.0 for venue in VENUES)
         if is_live and is_fresh:
             self._blind_since = None

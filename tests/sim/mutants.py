@@ -234,8 +234,20 @@ class _FullSizeAgain(Quoter):
         return super()._quote(attempt, attempt.target, now)
 
 
+class _HastyLedger(ExposureLedger):
+    def _update(self, order: OrderSnapshot) -> None:
+        if order.state is OrderState.PENDING_CANCEL:
+            self._pending.pop(order.client_order_id, None)
+        else:
+            super()._update(order)
+
+
 class _ReplaceEarly(Quoter):
     """A cancel that has been asked for is as good as done."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.ledger = _HastyLedger(self.ledger.owner)
 
     def handle(self, message: Message, now: float) -> tuple[Message, ...]:
         out = super().handle(message, now)

@@ -243,7 +243,7 @@ class World:
 
     def _inspect(self) -> None:
         if self._bot is not None and self._bot.is_alive:
-            self.inspector.inspect()
+            self.inspector.inspect(self._bot)
         self.engine.after(0.5, self._inspect)
 
     def _judge(self) -> None:
