@@ -38,6 +38,8 @@ from core.types import TradingState
 DisplayEvent = PairRow | CycleFinished | Alert | TradingStateChanged | FeedChanged
 SHOWN = (CycleFinished, Alert, TradingStateChanged, FeedChanged)
 FLUSH_S = 0.25
+PAUSE_S = 0.02
+"""It lets a burst pass before it begins: its work on a fill must not compete with the fill's hedge for the interpreter."""
 STATUS_S = 0.5
 
 
@@ -89,6 +91,7 @@ class Recorder(Actor):
         self._calls_before = 0
         self._n429 = 0
         self._status_at = 0.0
+        self._is_rested = False
 
     def started(self) -> None:
         self._arm()
@@ -97,6 +100,8 @@ class Recorder(Actor):
         self._flush()
 
     def handle(self, message: Message) -> None:
+        if not self._is_rested:
+            time.sleep(PAUSE_S)
         if isinstance(message, (BookUpdated, BookLost)):
             self._pairs.handle(message)
         elif isinstance(message, Tick):
@@ -104,6 +109,7 @@ class Recorder(Actor):
         else:
             self._record(message)
         self._arm()
+        self._is_rested = not self.inbox.empty()
 
     def _arm(self) -> None:
         if self.inbox.wake_at is None:

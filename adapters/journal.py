@@ -12,7 +12,7 @@ import threading
 import time
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
 from itertools import islice
 from pathlib import Path
@@ -33,7 +33,9 @@ CLIENT_ID_MAX = 2**32 - 1
 NOTES_QUEUED_MAX = 500
 _DELETE_CHUNK = 2_000
 _SCHEMA = "CREATE TABLE journal (seq INTEGER PRIMARY KEY, kind TEXT, wall_ms INTEGER, payload BLOB, crc INTEGER)"
-_INSERT = "INSERT INTO journal (seq, kind, wall_ms, payload, crc) VALUES (?, ?, ?, ?, ?)"
+_INSERT = "INSERT INTO journal (seq, kind, wall_ms, payload, crc) VALUES "
+_ROW_MARKS = "(?, ?, ?, ?, ?)"
+_ROWS_A_STATEMENT = 100
 _SELECT = "SELECT seq, kind, wall_ms, payload, crc FROM journal ORDER BY seq"
 _DELETE = "DELETE FROM journal WHERE seq IN (SELECT seq FROM journal WHERE seq < ? ORDER BY seq LIMIT ?)"
 _decoder: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
@@ -75,6 +77,7 @@ class SqliteJournal:
         self._compact_after_records = compact_after_records
         self._lock = threading.Lock()
         self._notes: deque[_Row] = deque()
+        self._unfolded: list[_Row] = []
         self._flush_notes_at = NOTES_QUEUED_MAX
         self._droppable_below = 0
         try:
@@ -89,12 +92,12 @@ class SqliteJournal:
     def fold(self) -> JournalState:
         """Everything durable so far, as one value."""
         with self._lock:
-            return self._fold.state()
+            return self._folded().state()
 
     def begin_epoch(self) -> int:
         """A number above that of every run before."""
         with self._lock:
-            epoch = self._fold.epoch + 1
+            epoch = self._folded().epoch + 1
             self._commit(Fence(epoch=epoch))
             return epoch
 
@@ -103,7 +106,7 @@ class SqliteJournal:
         if count < 1:
             raise ValueError(f"cannot lease {count} client ids")
         with self._lock:
-            start = self._fold.next_client_id
+            start = self._folded().next_client_id
             end = start + count
             if end - 1 > CLIENT_ID_MAX:
                 raise JournalFailed(f"client order ids are used up: {start} + {count} exceeds {CLIENT_ID_MAX}")
@@ -127,6 +130,7 @@ class SqliteJournal:
         with self._lock:
             if self._notes:
                 self._commit()
+            self._folded()
         if self._records_since_base > self._compact_after_records or self._droppable_below:
             with suppress(JournalFailed):
                 self._compact()
@@ -151,15 +155,27 @@ class SqliteJournal:
         self._flush_notes_at = NOTES_QUEUED_MAX
 
     def _append(self, rows: list[_Row]) -> None:
-        self._transact([(_INSERT, _values(seq, row)) for seq, row in enumerate(rows, self._last_seq + 1)])
+        self._transact(_inserts(rows, self._last_seq + 1))
         self._last_seq += len(rows)
         self._records_since_base += len(rows)
-        for row in rows:
+        self._unfolded += rows
+        if len(self._unfolded) > NOTES_QUEUED_MAX:
+            self._folded()
+
+    def _folded(self) -> JournalFold:
+        """The fold of everything durable. It catches up when it is asked for, and with each flush: an order must not wait for it."""
+        for row in self._unfolded:
             if row.kind not in ("NOTE", "BASE"):  # A base is this very fold's own state.
                 self._fold.apply(row.message, row.wall_ms)
+        self._unfolded.clear()
+        return self._fold
 
-    def _transact(self, statements: Iterable[tuple[str, tuple[object, ...]]]) -> None:
+    def _transact(self, statements: Sequence[tuple[str, tuple[object, ...]]]) -> None:
+        """All or nothing. One statement alone is a transaction by itself: each further call may have to wait for the interpreter."""
         try:
+            if len(statements) == 1:
+                self._connection.execute(*statements[0])
+                return
             self._connection.execute("BEGIN IMMEDIATE")
             for statement, values in statements:
                 self._connection.execute(statement, values)
@@ -174,7 +190,7 @@ class SqliteJournal:
         must not wait for housekeeping. Notes queued meanwhile are not part of that record and come after it."""
         with self._lock:
             if self._records_since_base > self._compact_after_records:
-                self._append([self._row(self._fold.state())])
+                self._append([self._row(self._folded().state())])
                 self._records_since_base = 0
                 self._droppable_below = self._last_seq
         while self._droppable_below:
@@ -183,6 +199,15 @@ class SqliteJournal:
                 self._transact([(_DELETE, (self._droppable_below, _DELETE_CHUNK))])
                 if self._connection.total_changes == before:
                     self._droppable_below = 0
+
+
+def _inserts(rows: list[_Row], first_seq: int) -> list[tuple[str, tuple[object, ...]]]:
+    found = []
+    for start in range(0, len(rows), _ROWS_A_STATEMENT):
+        chunk = rows[start : start + _ROWS_A_STATEMENT]
+        values = [value for seq, row in enumerate(chunk, first_seq + start) for value in _values(seq, row)]
+        found.append((_INSERT + ", ".join([_ROW_MARKS] * len(chunk)), tuple(values)))
+    return found
 
 
 def _values(seq: int, row: _Row) -> tuple[object, ...]:

@@ -141,6 +141,13 @@ class Redactor:
         self._needles = tuple({form.lower() for form in self._forms} | {form for form in self._forms if not form.isascii()})
         self._needles_bytes = tuple(form.encode().lower() for form in self._forms)
 
+    def is_clean(self, text: str) -> bool:
+        """No secret in any spelling, JSON's included, and no word that a login could begin with: nothing in it needs a closer look."""
+        lowered = text.lower()
+        return not (
+            any(form in lowered or form in text for form in self._needles) or any(word in lowered for word in _LOGIN_WORDS)
+        )
+
     def redact(self, data: AnyStr) -> AnyStr:
         if isinstance(data, bytes):
             return self._redact_bytes(data)

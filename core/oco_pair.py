@@ -1,12 +1,12 @@
 """Two exit legs of one position, of which at most one may win: a stop that always covers the position, a take-profit that rests beside it.
 
 The stop is placed first, so the position is never naked; the take-profit follows once the stop is known to stand. What happened to a leg is
-taken from its own terminal state and its fills only, never from its absence in a list. It never opens or adds to a position.
+taken from its own terminal state and its fills only, never from its absence in a list, and what its end means is judged after the fills that
+may explain it had time to arrive. It never opens or adds to a position. States and transitions: core/oco_states.py.
 """
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Iterable
 from decimal import Decimal
 from typing import Literal, NamedTuple
@@ -14,27 +14,47 @@ from typing import Literal, NamedTuple
 from core.client_ids import ClientIds
 from core.exposure import ExposureLedger
 from core.instrument import Instrument
-from core.messages import Alert, BookUpdated, CancelOrder, Message, OrderSnapshot, PairStateChanged, PlaceOrder
+from core.messages import (
+    Alert,
+    BookUpdated,
+    CancelOrder,
+    FetchFills,
+    Message,
+    OrderDenied,
+    OrderSnapshot,
+    PairStateChanged,
+    PlaceOrder,
+    QueryOrder,
+)
+from core.oco_legs import Leg, Legs, cover_of, keepers
+from core.oco_states import PairState, transition
 from core.types import BPS, ZERO, ClientOrderId, OrderState, Priority, Role, Side, TimeInForce
 
+__all__ = ["OcoPair", "PairSettings", "PairState"]
+
 LEG_TRIES = 3
-"""A leg that the venue refuses or removes is placed again this often; after that the position is closed."""
+"""A leg that the venue refuses or removes so often in a row ends the position."""
+LEG_LASTED_S = 10.0
+"""A leg that stood for so long begins a new row."""
+MAX_STOPS = 6
+"""Stops that may be open at once, those of unknown outcome included."""
+JUDGE_AFTER_S = 0.3
+"""How long the end of a leg waits for the fills that may explain it; they are asked for meanwhile."""
+UNSEEN_PATIENCE_S = 2.0
+NAKED_ALARM_S = 1.0
+ENTRY_PATIENCE_S = 0.25
+"""While the entry may still bring fills, a stop for all of them waits so long."""
+COVER_CLOSING_S = 0.5
+"""A position that is being closed is covered too, if the closing takes longer."""
 CANCEL_ALARM_S = 5.0
-CLOSE_RETRY_S = (0.0, 0.1, 0.3, 1.0)
+CLOSE_ALARM_S = 5.0
+RETRY_S = (0.0, 0.1, 0.3, 1.0)
+FILLS_LOOKBACK_S = 60.0
 STOP_SLIPPAGE_BPS = Decimal(1000)
 """Worst price of a triggered market leg, relative to its trigger: the venue asks for one even on market orders (apex.md §3)."""
-
-
-class PairState(enum.Enum):
-    """IDLE: nothing held, nothing resting. RELEASED: the user took the position over; the pair does not touch it any more."""
-
-    IDLE = "IDLE"
-    ARMING = "ARMING"
-    ARMED = "ARMED"
-    CANCELLING = "CANCELLING"
-    CLOSING = "CLOSING"
-    REPAIRING = "REPAIRING"
-    RELEASED = "RELEASED"
+BY_HAND = frozenset({"", "USER_CANCELED"})
+"""Reasons of a cancel that nobody but a person can have asked for (apex.md §3); the other venues give none."""
+_EXITS = (Role.SL, Role.TP)
 
 
 class PairSettings(NamedTuple):
@@ -47,28 +67,18 @@ class PairSettings(NamedTuple):
     close_ladder_bps: tuple[Decimal, ...]
 
 
-class _Leg:
-    """What the pair did about one leg order; its facts are in the snapshot."""
+class _Retry:
+    """When something that did not succeed may be tried again."""
 
-    __slots__ = ("cancel_sent_at", "is_judged", "order")
+    __slots__ = ("at", "misses")
 
-    def __init__(self, order: OrderSnapshot) -> None:
-        self.order = order
-        self.cancel_sent_at: float | None = None
-        self.is_judged = False
+    def __init__(self) -> None:
+        self.misses = 0
+        self.at = 0.0
 
-    @property
-    def is_open(self) -> bool:
-        return not self.order.is_closed
-
-    @property
-    def is_standing(self) -> bool:
-        """Known to the venue and able to fill."""
-        return self.order.state in (OrderState.ACCEPTED, OrderState.PARTIALLY_FILLED)
-
-    @property
-    def cover(self) -> Decimal:
-        return self.order.pending_quantity
+    def missed(self, now: float) -> None:
+        self.misses += 1
+        self.at = now + RETRY_S[min(self.misses, len(RETRY_S) - 1)]
 
 
 class OcoPair:
@@ -85,16 +95,26 @@ class OcoPair:
         self.state = PairState.IDLE
         self.cycle_id = 0
         self.entry_price: Decimal | None = None
-        self._legs: dict[ClientOrderId, _Leg] = {}
-        self._refusals = {Role.SL: 0, Role.TP: 0}
-        self._has_take_profit = True
-        self._close_reason = ""
-        self._close_tries = 0
-        self._close_at = 0.0
-        self._is_repair_told = False
-        self._cancel_alarmed: set[ClientOrderId] = set()
+        self.legs = Legs()
         self.successes = 0
         self.failures = 0
+        self._is_ending = False
+        self._alarmed: set[ClientOrderId] = set()
+        self._closes: set[ClientOrderId] = set()
+        self._begin()
+
+    def _begin(self) -> None:
+        """Nothing is held, nothing rests: the next position starts from here."""
+        self._refusals = {Role.SL: 0, Role.TP: 0}
+        self._retries = {Role.SL: _Retry(), Role.TP: _Retry(), Role.REPAIR: _Retry()}
+        self._wants_take_profit = True
+        self._winner: Role | None = None
+        self._was_by_hand = self._has_failed = False
+        self._is_repair_told = self._is_naked_told = self._is_close_told = False
+        self._close_reason = ""
+        self._closing_since: float | None = None
+        self._uncovered_since: float | None = None
+        self._closes.clear()
 
     # ---- facts ---------------------------------------------------------------------------------------------------------------
 
@@ -103,138 +123,206 @@ class OcoPair:
         """Quantity held in the direction of the entry; negative after an overshoot."""
         return self._settings.side.sign * self._ledger.position(self._instrument.venue)
 
+    @property
+    def is_settled(self) -> bool:
+        """No leg may fill any more."""
+        return not self.legs.is_any_open
+
+    def adopt(self, orders: Iterable[OrderSnapshot], now: float) -> None:
+        """Take over what an earlier life left: its legs stay as they are, the next step completes them."""
+        for order in orders:
+            self.cycle_id = max(self.cycle_id, order.cycle_id)
+            if order.role in _EXITS and self.legs.get(order.client_order_id) is None:
+                leg = self.legs.add(order)
+                leg.follow(order, now)
+                leg.doubted_at = now
+
     def follow(self, order: OrderSnapshot, now: float) -> tuple[Message, ...]:
-        """Fold one order's news. A closed leg is judged once: filled, cancelled by us, by hand, by the venue, or refused."""
-        if order.role not in (Role.SL, Role.TP) or order.venue != self._instrument.venue:
-            return self._follow_close(order, now)
-        leg = self._legs.get(order.client_order_id)
+        """Fold one order's news. The fills that may explain the end of a leg are asked for at once; ``step`` judges it."""
+        if order.role not in _EXITS:
+            return self._follow_close(order, now) if order.role is Role.REPAIR else ()
+        leg = self.legs.get(order.client_order_id)
         if leg is None:
             if order.is_closed:
                 return ()
-            leg = self._legs[order.client_order_id] = _Leg(order)
-        leg.order = order
-        if leg.is_open or leg.is_judged:
-            return ()
-        leg.is_judged = True
-        return self._judge(leg, now)
+            leg = self.legs.add(order)
+        was_open = leg.is_open
+        leg.follow(order, now)
+        if leg.is_standing:
+            self._retries[order.role].misses = 0
+        if order.filled_quantity > 0 and self._winner is not Role.SL:
+            self._winner = order.role
+        is_removed = was_open and not leg.is_open and order.state is not OrderState.FILLED and leg.cancel_sent_at is None
+        return self._look_around(order) if is_removed and order.state is not OrderState.DENIED else ()
 
-    def adopt(self, orders: Iterable[OrderSnapshot]) -> None:
-        """Take over what an earlier life left: its legs stay as they are, the next step completes them."""
-        for order in orders:
-            if order.role in (Role.SL, Role.TP):
-                self._legs[order.client_order_id] = _Leg(order)
-                self.cycle_id = max(self.cycle_id, order.cycle_id)
+    def denied(self, message: OrderDenied, now: float) -> None:
+        """Refused by ourselves: it never was, and is decided anew after a pause."""
+        if message.role in self._retries:
+            self.legs.drop(message.client_order_id)
+            self._retries[message.role].missed(now)
 
-    def _judge(self, leg: _Leg, now: float) -> tuple[Message, ...]:
+    def _look_around(self, removed: OrderSnapshot) -> tuple[Message, ...]:
+        """A leg has ended without our doing: its sibling may have won, in news that are still on their way."""
+        venue, symbol = removed.venue, removed.symbol
+        siblings = (leg.order for leg in self.legs if leg.is_open)
+        queries = tuple(
+            QueryOrder(venue=venue, symbol=symbol, client_order_id=o.client_order_id, venue_order_id=o.venue_order_id)
+            for o in siblings
+        )
+        return (FetchFills(venue=venue, symbol=symbol, lookback_s=FILLS_LOOKBACK_S, priority=Priority.P1), *queries)
+
+    # ---- the end of a leg ----------------------------------------------------------------------------------------------------
+
+    def _judge_ended(self, now: float) -> tuple[Message, ...]:
+        out: tuple[Message, ...] = ()
+        for leg in tuple(self.legs):
+            if leg.ended_at is not None and not leg.is_judged and self._is_ripe(leg, now):
+                leg.is_judged = True
+                out += self._judge(leg, now)
+        return out
+
+    def _is_ripe(self, leg: Leg, now: float) -> bool:
+        """Whether the end of this leg can be understood by now."""
+        assert leg.ended_at is not None
+        is_clear = leg.order.state in (OrderState.FILLED, OrderState.DENIED) or leg.cancel_sent_at is not None
+        if is_clear or self.held < self._instrument.lot_size or self._close_reason or self.state is PairState.RELEASED:
+            return True
+        age_s = now - leg.ended_at
+        return age_s >= (UNSEEN_PATIENCE_S if self.legs.unseen > 0 else JUDGE_AFTER_S)
+
+    def _judge(self, leg: Leg, now: float) -> tuple[Message, ...]:
+        """Filled, cancelled by us, by hand, by the venue, or refused; a closed order's quantity that nobody has seen may still explain it."""
         order = leg.order
-        if order.filled_quantity > 0 and order.state in (OrderState.FILLED, OrderState.PARTIALLY_FILLED):
-            self.successes += 1
+        if order.state is OrderState.DENIED:
+            self._retries[order.role].missed(now)
             return ()
-        if leg.cancel_sent_at is not None or self.held <= 0:
+        is_over = self.held - self.legs.unseen < self._instrument.lot_size or self.state is PairState.RELEASED
+        if order.state is OrderState.FILLED or leg.cancel_sent_at is not None or is_over or self._close_reason:
             return ()
-        if order.state is OrderState.CANCELED and order.reason in ("", "USER_CANCELED"):
-            return self._removed_by_hand(order, now)
+        if order.role is Role.SL and order.filled_quantity > 0:
+            self._begin_close("the stop filled in part only", now)
+            return ()
+        if order.state is OrderState.CANCELED and order.reason in BY_HAND and leg.stood_at is not None:
+            return () if leg.was_doubted(now) else self._removed_by_hand(order, now)
+        return self._removed(leg, now)
+
+    def _removed(self, leg: Leg, now: float) -> tuple[Message, ...]:
+        """By the venue: placed again by the next step, or the position ends."""
+        order = leg.order
+        if leg.stood_at is not None and leg.ended_at is not None and leg.ended_at - leg.stood_at >= LEG_LASTED_S:
+            self._refusals[order.role] = 0
         self._refusals[order.role] += 1
         text = f"{order.role.value} leg {order.client_order_id} {order.state.value} by the venue ({order.reason or 'no reason'})"
         if self._refusals[order.role] >= LEG_TRIES or order.permanent:
+            self._has_failed = True
             self._begin_close(f"{order.role.value} leg cannot be placed", now)
-            self.failures += 1
         return (_alert("leg", text, now, is_critical=True),)
 
     def _removed_by_hand(self, order: OrderSnapshot, now: float) -> tuple[Message, ...]:
         """The configured policy; whatever it is, a person is told."""
         policy = self._settings.on_manual_cancel
-        out = (_alert("manual-cancel", f"{order.role.value} leg {order.client_order_id} cancelled by hand: {policy}", now),)
-        if policy == "close":
-            self._begin_close("a leg was cancelled by hand", now)
-        elif policy == "keep_stop":
-            self._has_take_profit = self._has_take_profit and order.role is not Role.TP
-        else:
-            return (
-                *out,
-                *self._enter(PairState.RELEASED, "a leg was cancelled by hand", now),
-                *self._cancel_open("sibling", now),
-            )
+        self._was_by_hand = True
+        out: tuple[Message, ...] = (
+            _alert("manual-cancel", f"{order.role.value} leg {order.client_order_id} cancelled by hand: {policy}", now),
+        )
+        match policy:
+            case "close":
+                self._begin_close("a leg was cancelled by hand", now)
+            case "keep_stop":
+                self._wants_take_profit = self._wants_take_profit and order.role is not Role.TP
+            case "cancel_sibling":
+                self.successes += 1
+                out += self._enter(PairState.RELEASED, "a leg was cancelled by hand", now)
         return out
 
     # ---- the decision --------------------------------------------------------------------------------------------------------
 
     def step(self, book: BookUpdated | None, now: float) -> tuple[Message, ...]:
         """Everything that is due: cover first, then repair, then the tidy-up."""
-        self._forget_settled()
-        out = self._cancel_alarms(now)
+        out = self._judge_ended(now) + self._cancel_alarms(now)
+        self.legs.forget_settled()
         if self.state is PairState.RELEASED:
-            return out + self._cancel_open("sibling", now)
+            return out + self._cancel_open("the sibling was cancelled by hand", now)
         held, lot = self.held, self._instrument.lot_size
+        if held >= lot and self._is_ending:
+            self._begin_close("the run is ending", now)
         if held <= -lot:
             return out + self._repair(-held, book, now)
         if held < lot:
             return out + self._tidy_up(now)
+        out += self._naked_alarm(held, now)
         if self._close_reason:
             return out + self._close(held, book, now)
         return out + self._protect(held, now)
 
     def _protect(self, held: Decimal, now: float) -> tuple[Message, ...]:
-        """Stops cover exactly what is held; the take-profit rests once they stand."""
-        stops, takes = self._open(Role.SL), self._open(Role.TP)
-        if any(leg.order.filled_quantity > 0 for leg in stops):
-            # The stop is winning: the take-profit goes, the stop finishes.
-            return self._enter(PairState.CANCELLING, "the stop is filling", now) + self._cancel(takes, "sibling filled", now)
+        """Stops cover what is held; the take-profit rests once they stand. A stop that has begun to fill has won."""
+        stops, takes = self.legs.of(Role.SL), self.legs.of(Role.TP)
         out = self._cover(stops, held, now)
-        standing = sum((leg.cover for leg in stops if leg.is_standing), ZERO)
-        if standing < held:
+        if self._winner is Role.SL:
+            return self._enter(PairState.CANCELLING, "the stop is filling", now) + self._cancel(takes, "the stop won", now) + out
+        if not keepers(stops, held):
             return self._enter(PairState.ARMING, "the stop does not stand yet", now) + out
         out += self._take_profit(takes, held, now)
-        is_armed = (bool(takes) and all(leg.is_standing for leg in takes)) or not self._has_take_profit
-        return (self._enter(PairState.ARMED, "both legs stand", now) if is_armed else ()) + out
+        is_served = not self._wants_take_profit or held - cover_of(leg for leg in takes if leg.is_standing) < self._smallest
+        return (self._enter(PairState.ARMED, "the legs stand", now) if is_served else ()) + out
 
-    def _cover(self, stops: list[_Leg], held: Decimal, now: float) -> tuple[Message, ...]:
+    def _cover(self, stops: list[Leg], held: Decimal, now: float) -> tuple[Message, ...]:
         """Raise cover at once; lower it only after a stop of the right size stands, so that it is never below what is held."""
-        cover = sum((leg.cover for leg in stops if leg.cancel_sent_at is None), ZERO)
-        if cover < held:
-            return self._place_leg(Role.SL, self._instrument.quantity_down(held - cover), now)
-        if cover == held:
+        counted = [leg for leg in stops if leg.counts(now)]
+        missing = held - cover_of(counted)
+        if missing > 0:
+            if self.legs.is_judging(Role.SL) or self._awaits_entry(now) or len(stops) >= MAX_STOPS:
+                return ()
+            return self._place_stop(missing if missing >= self._smallest else held, now)
+        kept = keepers(stops, held)
+        if not kept:
             return ()
-        spare = self._spare(stops, held)
-        if spare:
-            return self._cancel(spare, "stop resized", now)
-        is_replacing = any(not leg.is_standing and leg.cover == held for leg in stops)
-        return () if is_replacing else self._place_leg(Role.SL, self._instrument.quantity_down(held), now)
+        exact = [leg for leg in counted if leg.is_in_flight and leg.cover == held]
+        spare = [leg for leg in stops if leg not in kept and leg not in exact]
+        out = self._cancel(spare, "stop resized", now)
+        is_exact = cover_of(kept) == held or any(leg.is_in_flight for leg in counted) or held < self._smallest
+        return out if is_exact or len(stops) >= MAX_STOPS else out + self._place_stop(held, now)
 
-    @staticmethod
-    def _spare(stops: list[_Leg], held: Decimal) -> list[_Leg]:
-        """Stops that may go because the standing rest still covers ``held``; the larger ones first."""
-        kept = [leg for leg in stops if leg.cancel_sent_at is None]
-        spare = []
-        for leg in sorted(kept, key=lambda each: each.cover, reverse=True):
-            rest = [other for other in kept if other is not leg and other not in spare]
-            if sum((other.cover for other in rest if other.is_standing), ZERO) >= held:
-                spare.append(leg)
-        return spare
+    def _awaits_entry(self, now: float) -> bool:
+        """One stop for an entry that comes in many fills, instead of one for each."""
+        is_filling = any(order.role is Role.ENTRY for order in self._ledger.pending(makers=False))
+        return is_filling and self._uncovered_since is not None and now - self._uncovered_since < ENTRY_PATIENCE_S
 
-    def _take_profit(self, takes: list[_Leg], held: Decimal, now: float) -> tuple[Message, ...]:
-        if not self._has_take_profit:
+    def _take_profit(self, takes: list[Leg], held: Decimal, now: float) -> tuple[Message, ...]:
+        if not self._wants_take_profit:
             return self._cancel(takes, "stop only", now)
-        resting = sum((leg.cover for leg in takes), ZERO)
+        resting = cover_of(takes)
         if resting > held:
             return self._cancel(takes, "take-profit above the position", now)
-        wanted = self._instrument.quantity_down(held - resting)
-        return self._place_leg(Role.TP, wanted, now) if wanted > 0 and not takes else ()
+        if held - resting < self._smallest or self.legs.is_judging(Role.TP):
+            return ()
+        return self._place_take_profit(held - resting, now)
+
+    @property
+    def _smallest(self) -> Decimal:
+        """The least quantity of an order."""
+        return max(self._instrument.min_quantity, self._instrument.lot_size)
 
     def _tidy_up(self, now: float) -> tuple[Message, ...]:
         """Flat: every leg that may still fill must be seen to end."""
-        self._close_reason = ""
-        self._close_tries = 0
-        if any(leg.is_open for leg in self._legs.values()):
+        self._uncovered_since = None
+        self._is_naked_told = False
+        if self.legs.is_any_open:
             return self._enter(PairState.CANCELLING, "flat", now) + self._cancel_open("position closed", now)
         if any(True for _ in self._ledger.pending(makers=False)):
             return ()
-        self._is_repair_told = False
-        self._refusals = {Role.SL: 0, Role.TP: 0}
-        self._has_take_profit = True
+        if self.state is not PairState.IDLE:
+            self.failures += self._has_failed
+            self.successes += not self._has_failed and (self._winner is not None or self._was_by_hand)
+            self._begin()
         return self._enter(PairState.IDLE, "flat, no leg open", now)
 
     # ---- closing and repairing -----------------------------------------------------------------------------------------------
+
+    def end(self) -> None:
+        """The run is ending: whatever is held, now or by a late fill of the entry, is closed."""
+        self._is_ending = True
 
     def close(self, reason: str, now: float) -> None:
         """End the position at the market; its legs go once it is closed."""
@@ -242,60 +330,82 @@ class OcoPair:
             self._begin_close(reason, now)
 
     def _begin_close(self, reason: str, now: float) -> None:
-        self._close_reason = self._close_reason or reason
-        self._close_at = now
+        if not self._close_reason:
+            self._close_reason = reason
+            self._closing_since = now
+            self._retries[Role.REPAIR] = _Retry()
 
     def _close(self, held: Decimal, book: BookUpdated | None, now: float) -> tuple[Message, ...]:
-        out = self._enter(PairState.CLOSING, self._close_reason, now)
-        return out + self._take(self._settings.side.opposite, held, book, now)
+        """The take-profit goes, the stop stays, one IOC after the other sells what is held."""
+        out = self._enter(PairState.CLOSING, self._close_reason, now) + self._cancel(self.legs.of(Role.TP), "closing", now)
+        out += self._take(self._settings.side.opposite, held, book, now)
+        lasts_s = now - (self._closing_since if self._closing_since is not None else now)
+        if lasts_s >= COVER_CLOSING_S and self._refusals[Role.SL] < LEG_TRIES:
+            out += self._cover(self.legs.of(Role.SL), held, now)
+        if lasts_s >= CLOSE_ALARM_S and not self._is_close_told:
+            self._is_close_told = True
+            out += (_alert("close", f"closing {held} {self._instrument.base} does not succeed", now, is_critical=True),)
+        return out
 
     def _repair(self, overshoot: Decimal, book: BookUpdated | None, now: float) -> tuple[Message, ...]:
         """Both legs filled: buy back exactly the overshoot, once, and say so."""
-        out = self._enter(PairState.REPAIRING, "both legs filled", now) + self._cancel_open("both legs filled", now)
+        out = self._enter(PairState.REPAIRING, "more was sold than was held", now) + self._cancel_open("both legs filled", now)
         if not self._is_repair_told:
-            self._is_repair_told = True
-            self.failures += 1
+            self._is_repair_told = self._has_failed = True
+            self._retries[Role.REPAIR] = _Retry()
             out += (_alert("both-legs", f"both legs filled: {overshoot} beyond flat is being repaired", now, is_critical=True),)
         return out + self._take(self._settings.side, overshoot, book, now)
 
     def _take(self, side: Side, quantity: Decimal, book: BookUpdated | None, now: float) -> tuple[Message, ...]:
         """One reduce-only IOC at a time; what is on its way counts."""
-        under_way = sum((o.pending_quantity for o in self._ledger.pending(makers=False) if o.role is Role.REPAIR), ZERO)
-        wanted = self._instrument.quantity_down(quantity - under_way)
+        if any(order.role is Role.REPAIR for order in self._ledger.pending(makers=False)):
+            return ()
         levels = () if book is None else book.asks if side is Side.BUY else book.bids
-        if under_way > 0 or wanted <= 0 or now < self._close_at or not levels or self._ids.left == 0:
+        wanted, retry = self._instrument.quantity_down(quantity), self._retries[Role.REPAIR]
+        if wanted < self._smallest or now < retry.at or not levels or self._ids.left == 0:
             return ()
         ladder = self._settings.close_ladder_bps
-        cap = ladder[min(self._close_tries, len(ladder) - 1)]
+        cap = ladder[min(retry.misses, len(ladder) - 1)]
         price = self._instrument.price_passive(levels[0].price * (1 + side.sign * cap * BPS), side)
         return (self._order(Role.REPAIR, side, wanted, price, levels[0].price, TimeInForce.IOC),)
 
     def _follow_close(self, order: OrderSnapshot, now: float) -> tuple[Message, ...]:
-        if order.role is Role.REPAIR and order.is_closed and order.filled_quantity < order.quantity:
-            self._close_at = now + CLOSE_RETRY_S[min(self._close_tries, len(CLOSE_RETRY_S) - 1)]
-            self._close_tries += 1
-            if self._close_tries == LEG_TRIES:
-                return (
-                    _alert("close", f"closing {order.quantity} {self._instrument.base} does not succeed", now, is_critical=True),
-                )
-        return ()
+        if not order.is_closed or order.filled_quantity >= order.quantity or order.client_order_id in self._closes:
+            return ()
+        self._closes.add(order.client_order_id)
+        retry = self._retries[Role.REPAIR]
+        retry.missed(now)
+        if retry.misses != LEG_TRIES:
+            return ()
+        text = f"an order over {order.quantity} {self._instrument.base} that ends the position does not fill"
+        return (_alert("close", text, now, is_critical=True),)
 
     # ---- orders --------------------------------------------------------------------------------------------------------------
 
-    def _place_leg(self, role: Role, quantity: Decimal, now: float) -> tuple[Message, ...]:
-        entry, settings, instrument = self.entry_price, self._settings, self._instrument
-        if entry is None or quantity <= 0 or self._ids.left == 0:
+    def _place_stop(self, quantity: Decimal, now: float) -> tuple[Message, ...]:
+        settings, instrument = self._settings, self._instrument
+        quantity = instrument.quantity_down(quantity)
+        if not self._may_place(Role.SL, quantity, now) or self.entry_price is None:
             return ()
-        exit_side, sign = settings.side.opposite, settings.side.sign
-        if role is Role.SL:
-            trigger = instrument.price_nearest(entry * (1 - sign * settings.stop_loss_pct / 100))
-            price = instrument.price_passive(trigger * (1 + exit_side.sign * STOP_SLIPPAGE_BPS * BPS), exit_side)
-            order = self._order(role, exit_side, quantity, price, trigger, TimeInForce.GTC, trigger_price=trigger)
-        else:
-            price = instrument.price_nearest(entry * (1 + sign * settings.take_profit_pct / 100))
-            order = self._order(role, exit_side, quantity, price, price, TimeInForce.GTC)
-        leg = next(each for each in self._ledger.pending(makers=False) if each.client_order_id == order.client_order_id)
-        self._legs[order.client_order_id] = _Leg(leg)
+        exit_side = settings.side.opposite
+        trigger = instrument.price_nearest(self.entry_price * (1 - settings.side.sign * settings.stop_loss_pct / 100))
+        price = instrument.price_passive(trigger * (1 + exit_side.sign * STOP_SLIPPAGE_BPS * BPS), exit_side)
+        return self._leg(self._order(Role.SL, exit_side, quantity, price, trigger, TimeInForce.GTC, trigger_price=trigger))
+
+    def _place_take_profit(self, quantity: Decimal, now: float) -> tuple[Message, ...]:
+        settings, instrument = self._settings, self._instrument
+        quantity = instrument.quantity_down(quantity)
+        if not self._may_place(Role.TP, quantity, now) or self.entry_price is None:
+            return ()
+        price = instrument.price_nearest(self.entry_price * (1 + settings.side.sign * settings.take_profit_pct / 100))
+        return self._leg(self._order(Role.TP, settings.side.opposite, quantity, price, price, TimeInForce.GTC))
+
+    def _may_place(self, role: Role, quantity: Decimal, now: float) -> bool:
+        return quantity >= self._smallest and now >= self._retries[role].at and self._ids.left > 0
+
+    def _leg(self, order: PlaceOrder) -> tuple[Message, ...]:
+        pending = self._ledger.pending(makers=False)
+        self.legs.add(next(each for each in pending if each.client_order_id == order.client_order_id))
         return (order,)
 
     def _order(
@@ -332,13 +442,13 @@ class OcoPair:
         return order
 
     def _cancel_open(self, reason: str, now: float) -> tuple[Message, ...]:
-        return self._cancel([leg for leg in self._legs.values() if leg.is_open], reason, now)
+        return self._cancel([leg for leg in self.legs if leg.is_open], reason, now)
 
-    def _cancel(self, legs: list[_Leg], reason: str, now: float) -> tuple[Message, ...]:
-        """One cancel per leg from here; the tracker repeats it until a terminal state is seen."""
+    def _cancel(self, legs: list[Leg], reason: str, now: float) -> tuple[Message, ...]:
+        """One cancel per leg; the tracker repeats it until a terminal state is seen, and so do we where even that does not help."""
         out = []
         for leg in legs:
-            if leg.cancel_sent_at is None and leg.is_open:
+            if leg.cancel_sent_at is None or now - leg.cancel_sent_at >= CANCEL_ALARM_S:
                 leg.cancel_sent_at = now
                 order = leg.order
                 out.append(
@@ -352,39 +462,42 @@ class OcoPair:
                 )
         return tuple(out)
 
+    # ---- alarms and time -----------------------------------------------------------------------------------------------------
+
     def _cancel_alarms(self, now: float) -> tuple[Message, ...]:
-        """A cancel that does not come to an end: the position stays guarded, a person is told once."""
-        late = [
+        """A cancel that does not come to an end: the pair stays with the position, a person is told once."""
+        open_legs = {leg.order.client_order_id: leg for leg in self.legs if leg.is_open}
+        self._alarmed &= open_legs.keys()
+        fresh = [
             key
-            for key, leg in self._legs.items()
-            if leg.is_open and leg.cancel_sent_at is not None and now - leg.cancel_sent_at >= CANCEL_ALARM_S
+            for key, leg in open_legs.items()
+            if leg.cancel_sent_at is not None and now - leg.cancel_sent_at >= CANCEL_ALARM_S and key not in self._alarmed
         ]
-        fresh = [key for key in late if key not in self._cancel_alarmed]
-        self._cancel_alarmed.update(fresh)
+        self._alarmed.update(fresh)
         return tuple(_alert("cancel", f"leg {key} is not seen to end after its cancel", now, is_critical=True) for key in fresh)
 
-    # ---- bookkeeping ---------------------------------------------------------------------------------------------------------
-
-    def _open(self, role: Role) -> list[_Leg]:
-        return [leg for leg in self._legs.values() if leg.is_open and leg.order.role is role]
-
-    def _forget_settled(self) -> None:
-        for key in [key for key, leg in self._legs.items() if leg.is_judged and leg.cover == 0]:
-            del self._legs[key]
-            self._cancel_alarmed.discard(key)
+    def _naked_alarm(self, held: Decimal, now: float) -> tuple[Message, ...]:
+        """A position without a standing stop for a second is flagged, whatever is being done about it (I13)."""
+        if keepers(self.legs.of(Role.SL), held):
+            self._uncovered_since, self._is_naked_told = None, False
+            return ()
+        self._uncovered_since = now if self._uncovered_since is None else self._uncovered_since
+        if self._is_naked_told or now - self._uncovered_since < NAKED_ALARM_S:
+            return ()
+        self._is_naked_told = True
+        return (_alert("naked", f"{held} {self._instrument.base} without a standing stop", now, is_critical=True),)
 
     def deadline(self, now: float) -> float | None:
-        """When a step may do something without a new event."""
-        waits = [
-            leg.cancel_sent_at + CANCEL_ALARM_S for leg in self._legs.values() if leg.is_open and leg.cancel_sent_at is not None
-        ]
-        if self.state in (PairState.CLOSING, PairState.REPAIRING):
-            waits.append(max(self._close_at, now + 0.05))
-        return min((at for at in waits if at > now), default=None)
+        """When a step may do something without a new event; a pair at rest waits for news alone."""
+        is_resting = self.state in (PairState.IDLE, PairState.ARMED, PairState.RELEASED) and all(
+            leg.is_standing for leg in self.legs
+        )
+        return None if is_resting else now + 0.05
 
     def _enter(self, state: PairState, reason: str, now: float) -> tuple[Message, ...]:
         if state is self.state:
             return ()
+        transition(self.state, state)
         self.state = state
         return (PairStateChanged(cycle_id=self.cycle_id, state=state.value, reason=reason, at=now),)
 

@@ -386,6 +386,8 @@ class Quoter:
         """Start the next attempt: unwind what is held, else build."""
         unwindable = self._unwindable()
         phase: Phase = "UNWIND" if unwindable > 0 else "BUILD"
+        if phase == "UNWIND" and self._held_since is None:
+            self._held_since = now
         pause = self._pause_reason(now)
         if pause is not None or now < self._resume_at:
             return self._skip(phase, pause, now)
@@ -411,8 +413,6 @@ class Quoter:
             self._cycle_id = self._next_cycle_id()
             self._cycle = Cycle(self._cycle_id, now)
             self._cycle.skips, self._pending_skips = self._pending_skips, 0
-        if phase == "UNWIND" and self._held_since is None:
-            self._held_since = now
         started = AttemptStarted(
             cycle_id=self._cycle_id,
             phase=phase,

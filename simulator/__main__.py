@@ -19,7 +19,7 @@ from pathlib import Path
 
 from simulator.clock import Delays, RealClock
 from simulator.control import Control
-from simulator.listing import REAL_DELAYS
+from simulator.listing import DEFAULT_VENUES, REAL_DELAYS, VENUES
 from simulator.market import PROFILES
 from simulator.net import serve_http
 from simulator.site import Site
@@ -36,15 +36,26 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m simulator", description="Simulated GRVT and Backpack on loopback ports.")
+    parser = argparse.ArgumentParser(prog="python -m simulator", description="Simulated venues on loopback ports.")
     parser.add_argument("--market", choices=sorted(PROFILES), default="lively")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--control-port", type=int, default=0, help="0 = any free port")
     parser.add_argument(
         "--state", type=Path, default=None, help="JSON file for the ledger, written at the end and on GET /ledger"
     )
+    parser.add_argument(
+        "--venues", type=_venues, default=DEFAULT_VENUES, help=f"comma-separated, of {', '.join(VENUES)}; the first is primary"
+    )
     parser.add_argument("--latency", choices=("real", "none"), default="real")
     return parser
+
+
+def _venues(text: str) -> tuple[str, ...]:
+    """Raises ArgumentTypeError for a name that is unknown or comes twice."""
+    names = tuple(text.split(","))
+    if not set(names) <= set(VENUES) or len(set(names)) < len(names):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of {', '.join(VENUES)}")
+    return names
 
 
 async def _serve(arguments: argparse.Namespace) -> None:
@@ -52,7 +63,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
     _stop_on_signals(stopped)
     _stop_with_stdin(stopped)
     delays = REAL_DELAYS if arguments.latency == "real" else dict.fromkeys(REAL_DELAYS, Delays())
-    site = Site(PROFILES[arguments.market], arguments.seed, RealClock(), delays)
+    site = Site(PROFILES[arguments.market], arguments.seed, RealClock(), delays, arguments.venues)
     await site.open()
     control = Control(site, arguments.state)
     port = await serve_http(control.handle, arguments.control_port)

@@ -75,14 +75,16 @@ def load_library() -> ModuleType | None:
     path = Path(next(iter(roots))) / LIBRARY if roots else None
     spec = importlib.util.spec_from_file_location("zklink_sdk", path) if path is not None and path.exists() else None
     if spec is None or spec.loader is None:
-        return _without(f"{PACKAGE} is not installed")
+        _note(f"{PACKAGE} is not installed")
+        return None
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
     except OSError as error:
-        return _without(str(error))
+        _note(str(error))
+        return None
     return module
 
 
-def _without(reason: str) -> None:
+def _note(reason: str) -> None:
     print(f"ApeX zk signatures are checked for their shape only: {reason}", file=sys.stderr)

@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeAlias, TypeVar
 import msgspec
 
 from core.types import Side
+from simulator.apex import ApexFace
 from simulator.backpack import BackpackFace
 from simulator.exchange import ExchangeRefused
 from simulator.grvt import GrvtFace
@@ -73,7 +74,10 @@ class MarketChange(msgspec.Struct, forbid_unknown_fields=True):
 class Trick(msgspec.Struct, forbid_unknown_fields=True):
     """Something only this venue can do: grvt ``expire_cookies`` (``is_on``: open sockets too), ``skip_sequence`` (``stream``, ``count``),
     ``restart_gateway``, ``maintenance`` (``is_on``), ``instrument_status`` (``symbol``, ``status``); backpack ``gap`` (``symbol``),
-    ``margin_short`` (``is_on``), ``slow_cancels`` (``delay_s``, null = at once)."""
+    ``margin_short`` (``is_on``), ``slow_cancels`` (``delay_s``, null = at once); apex ``gap`` (``symbol``), ``margin_short``,
+    ``cancels_sibling``, ``ignores_reduce_only``, ``garbled_cancels`` (``is_on``), ``failing_fills`` (``status``, "" = none),
+    ``history_frame`` (``status``: snapshot, delta or ""), ``force_price`` (``symbol``, ``price``: within the house's basis of it),
+    ``cancel_by_user`` and ``expire`` (``order_id``)."""
 
     venue: str
     name: str
@@ -83,6 +87,8 @@ class Trick(msgspec.Struct, forbid_unknown_fields=True):
     status: str = ""
     count: int = 1
     delay_s: float | None = None
+    price: Decimal | None = None
+    order_id: int = 0
 
 
 class Control:
@@ -217,8 +223,13 @@ class Control:
 
     async def _trick(self, request: HttpRequest) -> Json:
         trick = _body(request, Trick)
-        face = self._venue(trick.venue).face
-        is_known = _grvt_trick(face, trick) if isinstance(face, GrvtFace) else _backpack_trick(face, trick)
+        match self._venue(trick.venue).face:
+            case GrvtFace() as face:
+                is_known = _grvt_trick(face, trick)
+            case BackpackFace() as face:
+                is_known = _backpack_trick(face, trick)
+            case ApexFace() as face:
+                is_known = _apex_trick(face, trick) or _apex_switch(face, trick)
         if not is_known:
             raise Misused(f"{trick.venue} knows no trick {trick.name!r}")
         return {}
@@ -255,6 +266,44 @@ def _backpack_trick(face: BackpackFace, trick: Trick) -> bool:
             face.switches.is_margin_short = trick.is_on
         case "slow_cancels":
             face.switches.cancel_delay_s = trick.delay_s
+        case _:
+            return False
+    return True
+
+
+def _apex_trick(face: ApexFace, trick: Trick) -> bool:
+    try:
+        match trick.name:
+            case "gap":
+                face.inject_gap(trick.symbol)
+            case "force_price" if trick.price is not None:
+                face.force_price(trick.symbol, trick.price)
+            case "cancel_by_user":
+                face.cancel_by_user(trick.order_id)
+            case "expire":
+                face.expire(trick.order_id)
+            case _:
+                return False
+    except KeyError as error:
+        raise Misused(f"apex knows no {error}") from error
+    return True
+
+
+def _apex_switch(face: ApexFace, trick: Trick) -> bool:
+    switches = face.switches
+    match trick.name, trick.status:
+        case "margin_short", _:
+            switches.is_margin_short = trick.is_on
+        case "cancels_sibling", _:
+            switches.cancels_sibling = trick.is_on
+        case "ignores_reduce_only", _:
+            switches.ignores_reduce_only = trick.is_on
+        case "garbled_cancels", _:
+            switches.is_cancel_of_filled_garbled = trick.is_on
+        case "failing_fills", ("" | "FAILED_CENSOR_FAILURE" | "FAILED_L2_REJECTED") as status:
+            switches.failing_fills = status
+        case "history_frame", ("" | "snapshot" | "delta") as kind:
+            switches.history_frame = kind
         case _:
             return False
     return True

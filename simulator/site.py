@@ -6,31 +6,49 @@ Must never decide what a venue answers (the faces do) or when something goes wro
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any, Literal, TypeAlias
 
+from simulator.apex import ApexFace, ApexLimits
 from simulator.backpack import BackpackFace, BackpackLimits
 from simulator.clock import Clock, Delays
 from simulator.exchange import Exchange
 from simulator.faults import Nemesis
 from simulator.grvt import GrvtFace
-from simulator.listing import ACCOUNTS, BACKPACK, BOT_CREDENTIALS, FACE_CREDENTIALS, FEES, GRVT, INSTRUMENTS, PRICES
+from simulator.listing import (
+    ACCOUNTS,
+    APEX,
+    BACKPACK,
+    BOT_CREDENTIALS,
+    DEFAULT_VENUES,
+    FACE_CREDENTIALS,
+    FEES,
+    GRVT,
+    INSTRUMENTS,
+    PRICES,
+    REAL_APEX_TIMES,
+)
 from simulator.market import MarketMaker, MarketProfile
 from simulator.net import Drop, HttpHandler, HttpReply, HttpRequest, HttpServer, WsFace, WsPeer, WsServer, serve_http, serve_ws
 from simulator.stopwatch import HedgeStopwatch, TimedSocket
 
 ChannelName: TypeAlias = Literal["market", "account"]
 CHANNELS: tuple[ChannelName, ...] = ("market", "account")
+Face: TypeAlias = GrvtFace | BackpackFace | ApexFace
 
 
 class SharedSocket:
-    """One port for public and private streams: a peer counts as "account" from its first private subscription on."""
+    """One port for public and private streams: a peer counts as "account" from its first private subscription on, or by a path
+    that says so."""
 
     def __init__(self, face: WsFace) -> None:
         self._face = face
         self.refused: set[ChannelName] = set()
 
     def opened(self, peer: WsPeer) -> None:
+        if peer.path.startswith("/realtime_"):
+            peer.tag["channel"] = "account" if peer.path.startswith("/realtime_private") else "market"
         self._face.opened(peer)
 
     def received(self, peer: WsPeer, text: str) -> None:
@@ -48,7 +66,7 @@ class SharedSocket:
 class VenueSite:
     """One venue on its ports. ``shared``: set where one socket port carries both channels."""
 
-    def __init__(self, name: str, exchange: Exchange, face: GrvtFace | BackpackFace, stopwatch: HedgeStopwatch) -> None:
+    def __init__(self, name: str, exchange: Exchange, face: Face, stopwatch: HedgeStopwatch) -> None:
         self.name = name
         self.account = ACCOUNTS[name]
         self.exchange = exchange
@@ -67,7 +85,7 @@ class VenueSite:
             self.sockets = {"market": await serve_ws(self.face.market), "account": await serve_ws(trading)}
         else:
             self.shared = SharedSocket(self.face.ws)
-            server = await serve_ws(self.shared, ping_interval=60)
+            server = await serve_ws(self.shared, ping_interval=60 if isinstance(self.face, BackpackFace) else None)
             self.sockets = {"market": server, "account": server}
 
     def close(self) -> None:
@@ -113,31 +131,47 @@ class VenueSite:
 
 
 class Site:
-    """Both venues, one nemesis, one market per asset."""
+    """The venues asked for, one nemesis, one market per asset; the first venue has the primary book (``MarketMaker``)."""
 
-    def __init__(self, profile: MarketProfile, seed: int, clock: Clock, delays: Mapping[str, Delays]) -> None:
+    def __init__(
+        self,
+        profile: MarketProfile,
+        seed: int,
+        clock: Clock,
+        delays: Mapping[str, Delays],
+        venues: Sequence[str] = DEFAULT_VENUES,
+    ) -> None:
         self.clock = clock
         self.nemesis = Nemesis(seed)
         self.stopwatch = HedgeStopwatch()
-        exchanges = {name: Exchange(name, INSTRUMENTS[name], FEES[name]) for name in (GRVT, BACKPACK)}
+        self._profile = profile
+        self._delays = delays
+        exchanges = {name: Exchange(name, INSTRUMENTS[name], FEES[name]) for name in venues}
         for exchange in exchanges.values():
             exchange.advance(clock.now())
         self.markets = {
             base: MarketMaker(profile, seed, _listed(exchanges, base), clock, price=price) for base, price in PRICES.items()
         }
-        grvt = GrvtFace(exchanges[GRVT], clock, self.nemesis, delays=delays[GRVT], credentials=FACE_CREDENTIALS[GRVT])
-        backpack = BackpackFace(
-            exchanges[BACKPACK],
-            clock,
-            self.nemesis,
-            delays=delays[BACKPACK],
-            limits=BackpackLimits(conflate_s=profile.conflate_s),
-            credentials=FACE_CREDENTIALS[BACKPACK],
-        )
         self.venues = {
-            GRVT: VenueSite(GRVT, exchanges[GRVT], grvt, self.stopwatch),
-            BACKPACK: VenueSite(BACKPACK, exchanges[BACKPACK], backpack, self.stopwatch),
+            name: VenueSite(name, exchange, self._face(name, exchange), self.stopwatch) for name, exchange in exchanges.items()
         }
+
+    def _face(self, name: str, exchange: Exchange) -> Face:
+        clock, nemesis, delays, credentials = self.clock, self.nemesis, self._delays[name], FACE_CREDENTIALS[name]
+        if name == GRVT:
+            return GrvtFace(exchange, clock, nemesis, delays=delays, credentials=credentials)
+        if name == BACKPACK:
+            limits = BackpackLimits(conflate_s=self._profile.conflate_s)
+            return BackpackFace(exchange, clock, nemesis, delays=delays, limits=limits, credentials=credentials)
+        apex_limits = ApexLimits(times=REAL_APEX_TIMES) if delays != Delays() else None
+        apex = ApexFace(exchange, clock, nemesis, delays=delays, limits=apex_limits, credentials=credentials)
+        apex.mover = self._drift_to
+        return apex
+
+    def _drift_to(self, symbol: str, price: Decimal) -> None:
+        """The market of an ApeX symbol moves to that price, on every venue."""
+        market = next(self.markets[each.base] for each in INSTRUMENTS[APEX] if each.symbol == symbol)
+        market.drift((price / market.mid - 1) * 10_000)
 
     async def open(self) -> None:
         for venue in self.venues.values():
@@ -155,7 +189,7 @@ class Site:
 
     def directory(self) -> dict[str, Any]:
         """Endpoints by venue, and the credentials a bot needs for them."""
-        accounts = {name: dict(credentials) for name, credentials in BOT_CREDENTIALS.items()}
+        accounts = {name: dict(BOT_CREDENTIALS[name]) for name in self.venues}
         return {**{name: venue.endpoints() for name, venue in self.venues.items()}, "accounts": accounts}
 
 

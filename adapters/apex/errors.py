@@ -116,7 +116,9 @@ def judge(outcome: Outcome) -> Reply:
             if denied is not None:
                 return denied
             if status in _BANNED_STATUSES:
-                return Banned(f"HTTP {status}: banned or too many requests", BAN_PAUSE_S if retry_after_s is None else retry_after_s)
+                return Banned(
+                    f"HTTP {status}: banned or too many requests", BAN_PAUSE_S if retry_after_s is None else retry_after_s
+                )
             return Garbled(f"HTTP {status} without the venue's refusal: {excerpt(body)}", not body.strip())
         case NotSent(reason=reason):
             return NotSent(scrub(reason))

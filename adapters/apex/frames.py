@@ -5,6 +5,8 @@ Every function either returns or raises ``WireRefused``. The text of a frame tha
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import suppress
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -44,7 +46,7 @@ class Pong(NamedTuple):
 
 
 class Ack(NamedTuple):
-    """A request was taken; ``args`` are not repeated for a login, whose argument holds credentials."""
+    """A request was taken."""
 
     op: str
 
@@ -211,7 +213,7 @@ def parse_account_frame(frame: bytes, symbol: str, received_at: float) -> Contro
         orders=tuple(_order(row, received_at) for row in rows_of(contents.orders, symbol)),
         fills=tuple(fact for row in rows_of(contents.fills, symbol) if (fact := _fill(row, received_at)) is not None),
         positions=sides_of(rows_of(contents.positions, symbol)),
-        wallets=tuple(_wallet(row) for row in contents.contract_wallets or ()),
+        wallets=_wallets(contents.contract_wallets or ()),
     )
 
 
@@ -223,6 +225,11 @@ def _fill(row: msgspec.Raw, received_at: float) -> FillReported | FailedFill | N
     return fill_of(decode(row, models.FillRow), Source.WS, received_at)
 
 
-def _wallet(row: msgspec.Raw) -> Wallet:
-    wallet = decode(row, models.WalletRow)
-    return Wallet(scrub(wallet.token or wallet.asset, 20), number(wallet.balance, "balance"))
+def _wallets(rows: Iterable[msgspec.Raw]) -> tuple[Wallet, ...]:
+    """A row that cannot be read is left out: nothing is decided on balances, and it must not cost us the fills beside it."""
+    found = []
+    for row in rows:
+        with suppress(WireRefused):
+            wallet = decode(row, models.WalletRow)
+            found.append(Wallet(scrub(wallet.token or wallet.asset, 20), number(wallet.balance, "balance")))
+    return tuple(found)

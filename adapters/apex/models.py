@@ -26,8 +26,9 @@ class Body(Wire, frozen=True, kw_only=True):
 
 
 class Request(Wire, frozen=True, kw_only=True):
+    """What an answer is about; its arguments are not read, since a login's hold credentials."""
+
     op: str = ""
-    args: list[str] | None = None
 
 
 class Frame(msgspec.Struct, frozen=True, kw_only=True):

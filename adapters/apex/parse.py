@@ -125,9 +125,7 @@ def order_of(row: models.OrderRow, source: Source, received_at: float) -> Order:
     return Order(report, time_ms_or_zero(row.updated_at or row.updated_time, "update time"))
 
 
-def _judge_state(
-    word: str, filled: Decimal, size: Decimal | None, reason: str, time_in_force: str
-) -> tuple[OrderState, str]:
+def _judge_state(word: str, filled: Decimal, size: Decimal | None, reason: str, time_in_force: str) -> tuple[OrderState, str]:
     """The state and its reason. FILLED beyond what is censored is not believed: the order must be asked for again."""
     state = _STATES.get(word)
     if state is None:

@@ -168,6 +168,20 @@ def _connection_class(deadline: Deadline, *, is_tls: bool) -> Any:
     class Connection(urllib3.connection.HTTPConnection):
         default_port = 443 if is_tls else 80  # type: ignore[misc]
         used_at = 0.0
+        head = b""
+        is_head_held = False
+
+        def request(self, method: str, url: str, body: Any = None, *args: Any, **kwargs: Any) -> None:
+            self.head, self.is_head_held = b"", bool(body)
+            super().request(method, url, body, *args, **kwargs)
+
+        def send(self, data: Any) -> None:
+            """Head and body leave as one: in two pieces a venue may wait for the second, and each costs a turn at the interpreter."""
+            if self.is_head_held:
+                self.head, self.is_head_held = data, False
+                return
+            data, self.head = self.head + data, b""
+            super().send(data)
 
         def connect(self) -> None:
             timeout_s = min(CONNECT_TIMEOUT_S, deadline.remaining_s() or CONNECT_TIMEOUT_S)

@@ -185,7 +185,10 @@ class StreamLoop:
         self._judge_sync(now)
 
     def _serve(self, ws: WebSocket, until: float) -> None:
-        """Take at most a batch of frames; go home once there is something to tell and nothing more is waiting."""
+        """Take at most a batch of frames; go home once there is something to tell and nothing more is waiting.
+
+        Of an account, one frame at a time: a fill does not wait for the reports that follow it. Batches are there to conflate books.
+        """
         if time.monotonic() - self._polled_at > self._session.stale_after_s:
             raise ConnectionLost("not polled for too long: what waits in the socket may be old")
         for _ in range(BATCH_FRAMES):
@@ -195,6 +198,8 @@ class StreamLoop:
             frame = ws.receive(max(wait_s, 0.0))
             if frame is not None:
                 self._take(ws, frame)
+                if self._events and self.channel is Channel.ACCOUNT:
+                    break
                 continue
             self._judge_silence(ws)
             if self._events or time.monotonic() >= until:

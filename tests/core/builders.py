@@ -140,9 +140,7 @@ def not_found(order: PlaceOrder, asked_at: float) -> OrderNotFound:
     return OrderNotFound(venue=order.venue, client_order_id=order.client_order_id, asked_at=asked_at, received_at=asked_at)
 
 
-def snapshot(
-    order: PlaceOrder, state: OrderState, filled: str = "0", recorded: str | None = None, **more: Any
-) -> OrderSnapshot:
+def snapshot(order: PlaceOrder, state: OrderState, filled: str = "0", recorded: str | None = None, **more: Any) -> OrderSnapshot:
     """One of our orders as the tracker knows it; every filled quantity has been seen as fills unless told otherwise."""
     return OrderSnapshot(
         client_order_id=order.client_order_id,
@@ -164,7 +162,9 @@ def changed(order: PlaceOrder, state: OrderState, filled: str = "0", recorded: s
     return OrderChanged(order=snapshot(order, state, filled, recorded, **more), at=0.0)
 
 
-def filled(order: PlaceOrder, trade_id: str, quantity: str, total: str | None = None, state: OrderState | None = None) -> FillRecorded:
+def filled(
+    order: PlaceOrder, trade_id: str, quantity: str, total: str | None = None, state: OrderState | None = None
+) -> FillRecorded:
     """A fill of ``order`` that brings its recorded quantity to ``total`` (default: this fill alone)."""
     so_far = total or quantity
     is_done = D(so_far) >= order.quantity

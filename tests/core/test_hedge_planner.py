@@ -79,7 +79,9 @@ class Rig:
         self.fresh()
         return orders_in(self.do(filled(order, f"{self.now}{quantity}", quantity)))
 
-    def end(self, order: PlaceOrder, state: OrderState, got: str = "0", after: float = 0.0, **more: object) -> tuple[Message, ...]:
+    def end(
+        self, order: PlaceOrder, state: OrderState, got: str = "0", after: float = 0.0, **more: object
+    ) -> tuple[Message, ...]:
         """The order is over with ``got`` filled and seen; answers what the planner does next, at once or after its pause."""
         out: tuple[Message, ...] = ()
         if D(got):
@@ -448,7 +450,9 @@ class World:
         after = snapshot(_as_place(order), state, str(total))
         self.count += 1
         if quantity:
-            self.take(self.rig.do(FillRecorded(fill=filled(_as_place(order), f"h{self.count}", str(quantity)).fill, order=after, at=0)))
+            self.take(
+                self.rig.do(FillRecorded(fill=filled(_as_place(order), f"h{self.count}", str(quantity)).fill, order=after, at=0))
+            )
         self.rig.fresh()
         self.take(self.rig.do(changed(_as_place(order), state, str(total), venue_order_id="v"), 1.0))
         self.living[key] = after
@@ -458,7 +462,12 @@ class World:
 
 def _as_place(order: OrderSnapshot) -> PlaceOrder:
     return place(
-        order.client_order_id, venue=order.venue, side=order.side, quantity=str(order.quantity), price=str(order.price), role=order.role
+        order.client_order_id,
+        venue=order.venue,
+        side=order.side,
+        quantity=str(order.quantity),
+        price=str(order.price),
+        role=order.role,
     )
 
 

@@ -99,9 +99,7 @@ def unknown(order: PlaceOrder, at: float = 0.0) -> SubmitUnknown:
 
 def fills_fetched(order: PlaceOrder, *quantities: tuple[str, str], asked_at: float = 0.0) -> FillsFetched:
     fills = tuple(fill(order, trade_id, quantity, source=Source.REST) for trade_id, quantity in quantities)
-    return FillsFetched(
-        venue=order.venue, symbol=order.symbol, fills=fills, since_ms=0, asked_at=asked_at, received_at=asked_at
-    )
+    return FillsFetched(venue=order.venue, symbol=order.symbol, fills=fills, since_ms=0, asked_at=asked_at, received_at=asked_at)
 
 
 def open_orders(order: PlaceOrder, *orders: OrderReported, asked_at: float) -> OpenOrdersFetched:
@@ -131,7 +129,9 @@ def test_the_same_trade_id_on_two_venues_is_two_fills() -> None:
 def test_each_partial_fill_is_recorded_at_once() -> None:
     """A maker's fill is hedged when it happens, not when the order is FILLED."""
     rig = Rig(MAKER)
-    recorded = [of_type(rig.do(fill(MAKER, trade, quantity)), FillRecorded)[0] for trade, quantity in (("a", "0.03"), ("b", "0.07"))]
+    recorded = [
+        of_type(rig.do(fill(MAKER, trade, quantity)), FillRecorded)[0] for trade, quantity in (("a", "0.03"), ("b", "0.07"))
+    ]
     assert [D("0.03"), D("0.10")] == [event.order.recorded_quantity for event in recorded]
 
 
@@ -229,7 +229,9 @@ def test_fills_that_a_venue_never_shows_alarm_once() -> None:
 
 def test_a_permanent_refusal_is_told_as_one() -> None:
     rig = Rig(HEDGE)
-    refusal = OrderRejected(venue=BACKPACK, client_order_id=HEDGE.client_order_id, reason="margin", code="X", permanent=True, at=0.0)
+    refusal = OrderRejected(
+        venue=BACKPACK, client_order_id=HEDGE.client_order_id, reason="margin", code="X", permanent=True, at=0.0
+    )
     order = of_type(rig.do(refusal), OrderChanged)[0].order
     assert (S.REJECTED, True, "margin") == (order.state, order.permanent, order.reason)
 
@@ -237,8 +239,10 @@ def test_a_permanent_refusal_is_told_as_one() -> None:
 def test_a_throttled_order_counts_as_not_sent() -> None:
     """A rate limit says nothing about the market: no step up the slippage ladder may come of it."""
     rig = Rig(HEDGE)
-    told = dict(venue=BACKPACK, client_order_id=HEDGE.client_order_id, reason="", code="429", permanent=False, at=0.0)
-    rig.do(OrderRejected(**told, is_throttled=True))  # type: ignore[arg-type]
+    refusal = OrderRejected(
+        venue=BACKPACK, client_order_id=HEDGE.client_order_id, reason="", code="429", permanent=False, is_throttled=True, at=0.0
+    )
+    rig.do(refusal)
     assert S.DENIED is rig.state(HEDGE)
 
 
@@ -401,7 +405,10 @@ def test_absence_from_open_orders_is_a_question_and_no_verdict() -> None:
     rig = Rig(MAKER)
     rig.do(report(MAKER, S.ACCEPTED))
     out = rig.do(open_orders(MAKER, asked_at=10.0), 10.0)
-    assert (S.ACCEPTED, [MAKER.client_order_id]) == (rig.state(MAKER), [query.client_order_id for query in of_type(out, QueryOrder)])
+    assert (S.ACCEPTED, [MAKER.client_order_id]) == (
+        rig.state(MAKER),
+        [query.client_order_id for query in of_type(out, QueryOrder)],
+    )
 
 
 def test_a_strangers_order_without_ids_does_not_stand_for_ours() -> None:
@@ -427,13 +434,24 @@ def test_absence_at_one_venue_says_nothing_of_the_other() -> None:
 
 def test_a_foreign_living_order_is_told_once() -> None:
     rig = Rig()
-    told = [of_type(rig.do(report(MAKER, S.ACCEPTED, client_order_id=None, venue_order_id="x")), ForeignActivity) for _ in range(3)]
+    told = [
+        of_type(rig.do(report(MAKER, S.ACCEPTED, client_order_id=None, venue_order_id="x")), ForeignActivity) for _ in range(3)
+    ]
     assert [1, 0, 0] == [len(each) for each in told]
 
 
 @pytest.mark.parametrize("end", [S.CANCELED, S.FILLED])
 def test_a_foreign_order_that_has_ended_is_no_news(end: OrderState) -> None:
     assert () == Rig().do(report(MAKER, end, client_order_id=None, venue_order_id="x"))
+
+
+def test_a_status_that_nobody_knows_is_asked_about_and_changes_nothing() -> None:
+    """B8: the parser maps an unknown word to UNKNOWN; the order keeps its state and is looked up."""
+    rig = Rig(MAKER)
+    rig.do(report(MAKER, S.ACCEPTED))
+    rig.do(report(MAKER, S.UNKNOWN), 10.0)
+    asked = [message for _, message in rig.run(10.0, 11.0) if isinstance(message, QueryOrder)]
+    assert (S.ACCEPTED, 1) == (rig.state(MAKER), len(asked))
 
 
 # ---- reconciliation -----------------------------------------------------------------------------------------------------------
@@ -524,7 +542,10 @@ def test_a_ledger_is_told_only_after_every_gateway_has_been_fenced() -> None:
     rig = Rig(MAKER)
     first = rig.do(LedgerRequested(owner="hedger", epoch=2, via=GRVT))
     second = rig.do(LedgerRequested(owner="hedger", epoch=2, via=BACKPACK))
-    assert ((), [MAKER.client_order_id]) == (first, [order.client_order_id for order in of_type(second, LedgerSnapshot)[0].orders])
+    assert ((), [MAKER.client_order_id]) == (
+        first,
+        [order.client_order_id for order in of_type(second, LedgerSnapshot)[0].orders],
+    )
 
 
 def test_requests_of_two_epochs_do_not_add_up() -> None:
@@ -576,7 +597,9 @@ def outcome(messages: list[Message]) -> object:
     return orders, rig.tracker.positions, sorted(told), rig.tracker.open_orders
 
 
-@given(st.permutations(range(len(FACTS))), st.lists(st.integers(0, len(FACTS) - 1), max_size=10), st.randoms(use_true_random=False))
+@given(
+    st.permutations(range(len(FACTS))), st.lists(st.integers(0, len(FACTS) - 1), max_size=10), st.randoms(use_true_random=False)
+)
 def test_any_order_and_any_duplicates_of_the_same_facts_end_alike(order: list[int], again: list[int], chance: object) -> None:
     """I9: permutation and duplication of one set of events leave the same orders, positions and recorded fills."""
     indices = list(order)

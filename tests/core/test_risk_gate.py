@@ -241,7 +241,9 @@ def test_a_fill_and_its_hedge_open_the_gate_again() -> None:
 
 # ---- the delta bound ----------------------------------------------------------------------------------------------------------
 
-POLICIES = {venue: VenuePolicy(symbol=SYMBOLS[venue], lot_size=D("0.01"), cancel_ttl_ms=0, submit_bound_s=2.0) for venue in SYMBOLS}
+POLICIES = {
+    venue: VenuePolicy(symbol=SYMBOLS[venue], lot_size=D("0.01"), cancel_ttl_ms=0, submit_bound_s=2.0) for venue in SYMBOLS
+}
 
 
 class Market:
@@ -334,7 +336,7 @@ class Market:
     def hear(self, message: Message) -> None:
         out = self.tracker.handle(message, self.now)
         for inbox in self.inboxes.values():
-            inbox += out
+            inbox.extend(out)
 
     def fold(self) -> None:
         """A gate works off a part of its inbox: the two never know exactly the same."""

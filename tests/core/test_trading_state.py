@@ -253,7 +253,8 @@ def test_stopping_never_becomes_active_again() -> None:
     assert T.STOPPING is made.state
 
 
-ANYTHING: list[Message] = [*conditions(), *REDUCING.values(), Tick(), Stop(reason=""), closed("100", 0.0), feed(GRVT, Channel.ACCOUNT, FeedState.DOWN)]
+GONE = feed(GRVT, Channel.ACCOUNT, FeedState.DOWN)
+ANYTHING: list[Message] = [*conditions(), *REDUCING.values(), Tick(), Stop(reason=""), closed("100", 0.0), GONE]
 
 
 @given(st.lists(st.tuples(st.sampled_from(ANYTHING), st.floats(0, 1e6)), max_size=40))

@@ -306,8 +306,29 @@ class World:
         until(self.venues.open_orders, "a resting quote")
 
     def until_filled(self, count: int = 1, venue: str = "grvt") -> None:
-        """``count`` fills in all at that venue."""
-        until(lambda: count <= sum(fill.venue == venue for fill in self.venues.ledger().fills), f"{count} fills at {venue}")
+        """``count`` fills in all at that venue; somebody takes each quote as soon as it rests, so that nobody waits for the market."""
+
+        def filled() -> bool:
+            if count <= sum(fill.venue == venue for fill in self.venues.ledger().fills):
+                return True
+            for quote in self.venues.get("/orders")["grvt"]:
+                self.hit(quote)
+            return False
+
+        until(filled, f"{count} fills at {venue}")
+
+    def hit(self, quote: dict[str, Any]) -> None:
+        """Takes the bot's quote at GRVT: an IOC of another account at its price, large enough for all that is ahead of it."""
+        self.venues.post(
+            "/order",
+            venue="grvt",
+            symbol=quote["symbol"],
+            side="SELL" if quote["side"] == "BUY" else "BUY",
+            quantity="50",
+            price=quote["price"],
+            account="flow",
+            tif="IOC",
+        )
 
     def until_filled_anew(self, count: int = 1) -> None:
         self.until_filled(sum(fill.venue == "grvt" for fill in self.venues.ledger().fills) + count)

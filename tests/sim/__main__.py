@@ -44,7 +44,9 @@ def _show(result: Result, *, trace: bool, books: bool) -> None:
         for line in result.history.lines(books=books):
             print(line)
     struck = ", ".join(f"{name} {count}" for name, count in sorted(result.struck.items()))
-    print(f"seed {result.seed}: {result.fills} fills, {result.steps} messages, ends {result.state}, history {result.history.digest()}")
+    print(
+        f"seed {result.seed}: {result.fills} fills, {result.steps} messages, ends {result.state}, history {result.history.digest()}"
+    )
     print(f"  struck: {struck or 'nothing'}")
     for violation in result.violations:
         print(f"  {violation}")

@@ -195,20 +195,20 @@ class Bot:
         ledger = ledger_of(self._state_at_start, self._policies, name, self._engine.now, self._wall_ms())
         wire = self._wires[venue]
         gate = self._parts.gate(wire.instrument, self._scenario.limits, ledger)
-        return self._parts.gateway(
-            self._engine, name, wire, self._router(name), gate, self._journal, self._epoch, self._sending
-        )
+        return self._parts.gateway(self._engine, name, wire, self._router(name), gate, self._journal, self._epoch, self._sending)
 
     def _hedger(self, name: str) -> Node:
         scenario = self._scenario
         core = self._parts.planner(scenario.maker, scenario.hedge, scenario.hedges, ClientIds(HEDGER), epoch=self._child_epoch)
 
         def deadline(now: float) -> float | None:
-            """The core names no time while it waits for its snapshot or its ids; the real actor ticks all the time."""
+            """The real actor ticks all the time. While the core waits for a snapshot, for ids or for a book, it names no time to come."""
             wanted = core.deadline()
-            return now + 0.5 if wanted is None and not core.ledger.is_synced else wanted
+            if wanted is None:
+                return None if core.ledger.is_synced else now + 0.5
+            return wanted if wanted > now else now + 0.5
 
-        return CoreNode(self._engine, name, core, self._router(name), deadline, spacing_s=0.1)
+        return CoreNode(self._engine, name, core, self._router(name), deadline)
 
     def _quoter(self, name: str) -> Node:
         scenario = self._scenario
@@ -222,7 +222,8 @@ class Bot:
             epoch=self._child_epoch,
             last_cycle_id=state.last_finished_cycle_id,
         )
-        return CoreNode(self._engine, name, core, self._router(name), core.deadline)
+        idle_s = scenario.quotes.check_s
+        return CoreNode(self._engine, name, core, self._router(name), lambda now: now + idle_s, idle_s=idle_s)
 
     # ---- messages ------------------------------------------------------------------------------------------------------------
 

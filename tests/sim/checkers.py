@@ -8,7 +8,7 @@ from core.journal_state import FillKey, JournalState
 from core.order_tracker import OrderTracker
 from core.types import ZERO, OrderState, Role, TradeId, TradingState, VenueId
 from simulator.exchange import Exchange
-from tests.sim.inspector import Episode, Inspector
+from tests.sim.inspector import Inspector
 from tests.sim.scenario import CALM_S, MAKER, QUIET_S, START_S, TRADING_S, Scenario
 from tests.sim.wire import ACCOUNT
 
@@ -17,6 +17,8 @@ EXPOSED_CLEAN_S = 5.0
 """I2 without faults."""
 EXPOSED_LIMIT_S = 45.0
 """I2 with faults: longer than every bound that the venues enforce, with crashes in between."""
+UNTOLD_LIMIT_S = 20.0
+"""A fill that every stream has swallowed is found by the look at the history each 10 s; 2 s later a person knows."""
 ALIVE_S = 25.0
 
 
@@ -47,12 +49,11 @@ def _bounded(scenario: Scenario, inspector: Inspector) -> None:
 def _timely(scenario: Scenario, inspector: Inspector) -> None:
     limit_s = EXPOSED_CLEAN_S if scenario.is_clean else EXPOSED_LIMIT_S
     for episode in inspector.episodes:
-        if _length(episode) > limit_s:
-            inspector.fail(f"I2: exposed for {_length(episode):.1f} s from {episode.start - START_S:.1f}")
-
-
-def _length(episode: Episode) -> float:
-    return (END_S if episode.end is None else episode.end) - episode.start
+        if episode.length_s > limit_s:
+            inspector.fail(f"I2: exposed for {episode.length_s:.1f} s from {episode.start - START_S:.1f}")
+        is_told = any(episode.start <= at <= episode.end for at in inspector.exposure_alerts)
+        if episode.length_s > UNTOLD_LIMIT_S and not is_told:
+            inspector.fail(f"I2: exposed for {episode.length_s:.1f} s from {episode.start - START_S:.1f}, and nobody was told")
 
 
 def _exactly_once(scenario: Scenario, inspector: Inspector) -> None:

@@ -148,9 +148,13 @@ class CoreNode(Node):
         deadline: Callable[[float], float | None],
         *,
         spacing_s: float = TICK_SPACING_S,
+        idle_s: float = 0.0,
     ) -> None:
+        """``idle_s``: a core that does at any message what it does at a Tick needs one only after so long without any."""
         super().__init__(engine, name)
         self.core = core
+        self._idle_s = idle_s
+        self._handled_at = 0.0
         self._route = route
         self._deadline = deadline
         self._spacing_s = spacing_s
@@ -160,6 +164,9 @@ class CoreNode(Node):
         """Route what the core returned, and see when it wants its next Tick."""
         for output in outputs:
             self._route(output)
+        self._handled_at = self.engine.now
+        if self._idle_s and self._tick_at is not None:
+            return
         wanted = self._deadline(self.engine.now)
         if wanted is None:
             return
@@ -172,6 +179,11 @@ class CoreNode(Node):
         self.emit(self.core.handle(message, self.engine.now))
 
     def _tick(self, planned: float) -> None:
-        if self.is_alive and self._tick_at == planned:
-            self._tick_at = None
+        if not self.is_alive or self._tick_at != planned:
+            return
+        self._tick_at = None
+        if self._handled_at + self._idle_s > planned:
+            self._tick_at = self._handled_at + self._idle_s
+            self.engine.at(self._tick_at, self._tick, self._tick_at)
+        else:
             self.tell(TICK)

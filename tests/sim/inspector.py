@@ -6,7 +6,6 @@ what followed.
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import NamedTuple
 
 from core.messages import (
@@ -41,11 +40,11 @@ DISTURBED_S = 4.0
 
 
 class Episode(NamedTuple):
-    """|delta| was at or above a lot at the venues; ``end`` None: to the end of the run."""
+    """|delta| was at or above a lot at the venues for ``length_s`` seconds during which the process was alive."""
 
     start: float
-    end: float | None
-    worst: Decimal
+    end: float
+    length_s: float
 
 
 class Inspector:
@@ -62,7 +61,7 @@ class Inspector:
         self.delta = ZERO
         self.worst_delta = ZERO
         self.episodes: list[Episode] = []
-        self.alerts: list[tuple[float, str]] = []
+        self.exposure_alerts: list[float] = []
         self.states: list[tuple[float, TradingState, str]] = []
         self.reasons: list[tuple[float, str]] = []
         self.state = TradingState.STARTING
@@ -70,7 +69,8 @@ class Inspector:
         self.was_stopped = False
         self.disturbed_at = float("-inf")
         self._exposed_since: float | None = None
-        self._episode_worst = ZERO
+        self._away_since: float | None = None
+        self._away_s = 0.0
         self._known: dict[ClientOrderId, OrderSnapshot] = {}
         self._cancels: set[ClientOrderId] = set()
         self._reconciled: set[VenueId] = set()
@@ -82,8 +82,14 @@ class Inspector:
         self.violations.append(text)
         self._history.add(self._engine.now, WORLD, f"VIOLATION {text}")
 
+    def died(self) -> None:
+        """Nobody can hedge until the process is back; the venue's dead-man switch bounds what may happen meanwhile."""
+        self._away_since = self._engine.now
+
     def born(self) -> None:
         """A new life of the process: what the old one knew is gone."""
+        if self._away_since is not None:
+            self._away_s += self._engine.now - max(self._away_since, self._exposed_since or 0.0)
         self._reconciled.clear()
         self._known.clear()
         self._books.clear()
@@ -106,15 +112,17 @@ class Inspector:
         self.worst_delta = max(self.worst_delta, size)
         self._history.add(now, str(venue), f"fill of #{fill.client_id} {fill.side.value} {fill.quantity}: delta {self.delta}")
         if size >= self._scenario.lot:
-            self._exposed_since = now if self._exposed_since is None else self._exposed_since
-            self._episode_worst = max(self._episode_worst, size)
+            if self._exposed_since is None:
+                self._exposed_since, self._away_s = now, 0.0
         else:
-            self.close_episode(now)
+            self.close_episode()
 
-    def close_episode(self, end: float | None) -> None:
+    def close_episode(self) -> None:
+        """The exposure is gone, or the run is over."""
+        now = self._engine.now
         if self._exposed_since is not None:
-            self.episodes.append(Episode(self._exposed_since, end, self._episode_worst))
-        self._exposed_since, self._episode_worst = None, ZERO
+            self.episodes.append(Episode(self._exposed_since, now, now - self._exposed_since - self._away_s))
+        self._exposed_since = None
 
     # ---- in the bot ----------------------------------------------------------------------------------------------------------
 
@@ -153,8 +161,8 @@ class Inspector:
             case TradingStateChanged():
                 self.state = message.state
                 self.states.append((self._engine.now, message.state, message.reason))
-            case Alert():
-                self.alerts.append((self._engine.now, message.key))
+            case Alert() if message.key == "exposure":
+                self.exposure_alerts.append(self._engine.now)
             case AttemptFinished() if message.filled > message.intended:
                 self.fail(f"D14: an attempt for {message.intended} filled {message.filled}")
             case HedgeStalled() | ForeignActivity() | PositionMismatch():

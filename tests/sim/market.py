@@ -17,7 +17,9 @@ from tests.sim.scenario import EPOCH_MS, HEDGE, MAKER, PRICE, Scenario
 
 HOUSE, FLOW = "house", "flow"
 STEP_S = (0.5, 1.1)
-LEVELS = 2
+QUIET_STEP_S = (1.0, 1.7)
+"""Less than the age at which a book is stale."""
+RUNGS = tuple((level, side) for level in range(2) for side in (Side.BUY, Side.SELL))
 
 
 class Market:
@@ -33,7 +35,7 @@ class Market:
         self._instruments: dict[VenueId, Instrument] = {MAKER: scenario.maker, HEDGE: scenario.hedge}
         self._publish = publish
         self._mid = int(PRICE * 100)
-        self._orders: dict[VenueId, list[int]] = {venue: [] for venue in exchanges}
+        self._orders: dict[VenueId, dict[tuple[int, Side], int]] = {venue: {} for venue in exchanges}
         self._quoted: dict[VenueId, int] = {}
         self.is_thin = False
         self.has_flow = True
@@ -48,23 +50,21 @@ class Market:
             self._mid += self._random.choice((-30, -3, -2, -1, -1, 1, 1, 2, 3, 30))
         self._requote(venue)
         self._publish(venue)
-        self._engine.after(STEP_S[0] + (STEP_S[1] - STEP_S[0]) * chance(), self._step, venue)
+        shortest_s, longest_s = STEP_S if self.has_flow else QUIET_STEP_S
+        self._engine.after(shortest_s + (longest_s - shortest_s) * chance(), self._step, venue)
 
     def _requote(self, venue: VenueId) -> None:
-        exchange = self.exchange(venue)
-        orders = self._orders[venue]
-        is_complete = len(orders) == 2 * LEVELS and all(exchange.leaves(order) for order in orders)
-        if is_complete and self._quoted.get(venue) == self._mid and not self.is_thin:
-            return
-        self._quoted[venue] = self._mid
-        for order in orders:
-            exchange.cancel(order, "HOUSE")
-        symbol = self._instruments[venue].symbol
-        orders.clear()
-        for level in range(LEVELS):
-            for side in (Side.BUY, Side.SELL):
+        """What was taken is put back; when the mid has moved, everything is quoted anew."""
+        exchange, orders, symbol = self.exchange(venue), self._orders[venue], self._instruments[venue].symbol
+        if self._quoted.get(venue) != self._mid:
+            self._quoted[venue] = self._mid
+            for order in orders.values():
+                exchange.cancel(order, "HOUSE")
+            orders.clear()
+        for level, side in RUNGS:
+            if not exchange.leaves(orders.get((level, side), 0)):
                 price = Decimal(self._mid - side.sign * (1 + level * 2)) / 100
-                orders.append(exchange.place(HOUSE, symbol, side, self._size(venue), price).order_id)
+                orders[level, side] = exchange.place(HOUSE, symbol, side, self._size(venue), price).order_id
 
     def _size(self, venue: VenueId) -> Decimal:
         """The hedge venue is deep, except while it is thin; the maker venue's touch is gone with a taker or two."""

@@ -381,7 +381,5 @@ MUTANTS: dict[str, Mutant] = {
     "no-intent": Mutant("orders leave without a durable intent", Parts(gateway=_NoIntent), 5),
     "silent-feeds": Mutant("a core built anew is not told how the streams are", Parts(feed=_SilentFeed), 60),
     "live-feeds": Mutant("a stream never admits that it is down", Parts(feed=_LiveFeed), 60),
-    "no-newcomer-read": Mutant(
-        "a risk judge built anew hears of no reconciliation", _tracker(_NoReconcileForNewcomers), 200
-    ),
+    "no-newcomer-read": Mutant("a risk judge built anew hears of no reconciliation", _tracker(_NoReconcileForNewcomers), 200),
 }

@@ -8,7 +8,6 @@ client is told and what the venue did are decided apart: that is the whole diffi
 from __future__ import annotations
 
 from collections.abc import Callable
-from decimal import Decimal
 
 from core.instrument import Instrument
 from core.messages import (
@@ -39,7 +38,7 @@ from core.messages import (
     SubmitNotSent,
     SubmitUnknown,
 )
-from core.types import ZERO, ClientOrderId, Level, Liquidity, OrderState, Side, Source, TradeId, VenueOrderId
+from core.types import ZERO, ClientOrderId, Level, Liquidity, OrderState, Source, TradeId, VenueOrderId
 from simulator.exchange import Event, Exchange, ExchangeRefused, FillEvent, OrderEvent, PositionEvent, SimOrder
 from simulator.ledger import AccountFill
 from tests.sim.engine import Engine
@@ -91,7 +90,9 @@ class Wire:
                 )
                 return
             case "refuse" | "throttle":
-                self._later(request, answer, lambda at: self._rejected(order, "RATE_LIMITED" if request.kind == "throttle" else "", at))
+                self._later(
+                    request, answer, lambda at: self._rejected(order, "RATE_LIMITED" if request.kind == "throttle" else "", at)
+                )
                 return
             case "lose_request":
                 pass
@@ -265,9 +266,7 @@ class Wire:
         raise NotImplementedError
 
     def _not_found(self, query: QueryOrder, asked_at: float, received_at: float) -> OrderNotFound:
-        return OrderNotFound(
-            venue=query.venue, client_order_id=query.client_order_id, asked_at=asked_at, received_at=received_at
-        )
+        return OrderNotFound(venue=query.venue, client_order_id=query.client_order_id, asked_at=asked_at, received_at=received_at)
 
     def _shown(self, received_at: float, since_s: float) -> tuple[FillReported, ...]:
         """What the fill history shows: it lags, and not in order."""
@@ -407,9 +406,7 @@ class GrvtWire(Wire):
         elif order.status == "OPEN":
             self.exchange.cancel(order.order_id, "USER")
         if answer is not None:
-            answer(
-                (CancelAcknowledged(venue=command.venue, client_order_id=command.client_order_id, at=self.engine.now),)
-            )
+            answer((CancelAcknowledged(venue=command.venue, client_order_id=command.client_order_id, at=self.engine.now),))
 
     def renew_dead_man(self, command: RenewDeadMan, answer: Answer) -> None:
         request = self._request()
@@ -477,9 +474,7 @@ class BackpackWire(Wire):
         if cancelled is None:
             answer((self._cancel_failed(command, "refused", self.engine.now),))
             return
-        acknowledged = CancelAcknowledged(
-            venue=command.venue, client_order_id=command.client_order_id, at=self.engine.now
-        )
+        acknowledged = CancelAcknowledged(venue=command.venue, client_order_id=command.client_order_id, at=self.engine.now)
         answer((acknowledged, self.report(cancelled, Source.REST, self.engine.now)))
 
     def _look_up(self, query: QueryOrder, asked_at: float, received_at: float) -> tuple[Message, ...]:
@@ -489,5 +484,3 @@ class BackpackWire(Wire):
             return (self.report(order, Source.REST, received_at),)
         fills = (fill for fill in self._shown(received_at, 0.0) if fill.client_order_id == query.client_order_id)
         return (*fills, self._not_found(query, asked_at, received_at))
-
-

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from core.messages import BookUpdated, Message
-from core.routing import TRACKER
+from core.routing import RISK, TRACKER
 from core.types import Channel, VenueId
 from simulator.exchange import Exchange
 from simulator.ledger import AccountFill
@@ -139,6 +139,7 @@ class World:
             return
         self._say("the process is killed")
         bot.kill()
+        self.inspector.died()
         self.journal.kill(self.nemesis.random)
         away_s = 40.0 if self.nemesis.random.random() < 0.03 else 0.3 + 5.0 * self.nemesis.random.random()
         self.engine.after(min(away_s, START_S + TRADING_S + 1.0 - self.engine.now), self._start_bot)
@@ -247,12 +248,13 @@ class World:
         self.engine.after(0.5, self._inspect)
 
     def _judge(self) -> None:
-        self.inspector.close_episode(None)
+        self.inspector.close_episode()
         bot = self._bot
         if bot is None or not bot.is_alive or not bot.nodes[TRACKER].is_alive:
             self.inspector.fail("healed: the bot is not running at the end")
             return
         self.journal.flush()
+        self.inspector.state = bot.core(RISK).state  # What the judge holds now, not what it told in an earlier life.
         check(self.scenario, self.inspector, self.exchanges, self.journal.fold(), bot.core(TRACKER))
 
     def _say(self, text: str) -> None:
@@ -266,15 +268,13 @@ def run(seed: int, parts: Parts | None = None, intensity: float | None = None) -
         world.run()
     except AssertionError as error:
         world.inspector.fail(f"R: {error}")
-    longest = max((((e.end or END_S) - e.start) for e in world.inspector.episodes), default=0.0)
     return Result(
         seed=seed,
         violations=tuple(world.inspector.violations),
         steps=world.engine.steps,
         fills=len(world.inspector.fills),
-        worst_exposed_s=longest,
+        worst_exposed_s=max((episode.length_s for episode in world.inspector.episodes), default=0.0),
         history=world.history,
         struck=world.nemesis.struck,
         state=world.inspector.state.value,
     )
-

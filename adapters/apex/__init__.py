@@ -1,0 +1,115 @@
+"""ApeX Omni, assembled: ``open_venue`` turns a config section and four credentials into the lanes and streams of ``core.ports.Venue``.
+
+It opens no connection by itself, imports nothing of apexomni (adapters/apex/zk.py loads its native part with the first order), and never
+keeps a credential outside the two signers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from adapters.apex.api import AccountCache, Api
+from adapters.apex.client import CAPABILITIES, ApexQueryLane, ApexTradeLane
+from adapters.apex.clock import VenueClock
+from adapters.apex.setup import ApexSetup
+from adapters.apex.signer import ApiKey
+from adapters.apex.stream import ApexAccountSession, ApexMarketSession
+from adapters.apex.values import VENUE
+from adapters.apex.zk import ZkSigner
+from adapters.transport.rest import RestClient
+from adapters.transport.stream import StreamLoop
+from core.config import VenueConfig
+from core.instrument import Instrument
+from core.ports import QueryLane, Stream, TradeLane, VenueRefused, VenueSetup
+
+__all__ = ["CREDENTIALS", "DEFAULT_LIMITS", "ENDPOINTS", "ApexVenue", "open_venue"]
+
+CREDENTIALS = ("APEX_API_KEY", "APEX_API_KEY_SECRET", "APEX_API_KEY_PASSPHRASE", "APEX_OMNI_KEY_SEED")
+
+ENDPOINTS: Mapping[str, Mapping[str, str]] = {
+    "prod": {"rest": "https://omni.apex.exchange", "ws": "wss://quote.omni.apex.exchange"},
+    "testnet": {"rest": "https://testnet.omni.apex.exchange", "ws": "wss://qa-quote.omni.apex.exchange"},
+}
+"""By environment; a config may override both keys (apex.md §1.1). ``/api``, ``/realtime_public`` and ``/realtime_private`` are appended."""
+
+DEFAULT_LIMITS: Mapping[str, float] = {"create": 2.5, "cancel": 2.5, "query": 5.0, "other": 5.0, "ip": 10.0}
+"""Requests per second: the published 300 POST a minute of an account are shared by create and cancel, its 600 GET by query (one order) and
+other reads, and all of them together stay below the 600 a minute of an address (apex.md §4)."""
+
+TRADE_DEADLINE_S = 3.0
+QUERY_DEADLINE_S = 5.0
+
+V = TypeVar("V")
+
+
+class ApexVenue:
+    """Implements ``core.ports.Venue``. Each lane has a connection of its own; clock, account and keys are shared."""
+
+    name = VENUE
+    capabilities = CAPABILITIES
+    setup: VenueSetup
+
+    def __init__(self, rest_url: str, ws_url: str, key: ApiKey, signer: ZkSigner, limits: Mapping[str, float]) -> None:
+        self.limits = limits
+        self._rest_url = rest_url
+        self._ws_url = ws_url
+        self._key = key
+        self._signer = signer
+        self._clock = VenueClock()
+        self._accounts = AccountCache()
+        self.setup = ApexSetup(self._api(QUERY_DEADLINE_S))
+
+    def _api(self, deadline_s: float) -> Api:
+        rest = RestClient(self._rest_url, total_deadline_s=deadline_s)
+        return Api(rest, self._key, self._clock, self._accounts, deadline_s=deadline_s)
+
+    def trade_lane(self, instrument: Instrument) -> TradeLane:
+        return ApexTradeLane(self._api(TRADE_DEADLINE_S), instrument, self._signer)
+
+    def query_lane(self, instrument: Instrument) -> QueryLane:
+        return ApexQueryLane(self._api(QUERY_DEADLINE_S), instrument)
+
+    def market_stream(self, instrument: Instrument) -> Stream:
+        return StreamLoop(ApexMarketSession(self._ws_url, instrument, self._clock))
+
+    def account_stream(self, instrument: Instrument) -> Stream:
+        return StreamLoop(ApexAccountSession(self._ws_url, instrument.symbol, self._key, self._clock))
+
+
+def open_venue(config: VenueConfig, credentials: Mapping[str, str]) -> ApexVenue:
+    """Check the section and the credentials; raises VenueRefused naming what is missing or not accepted, never its value."""
+    defaults = ENDPOINTS[config.environment]
+    endpoints = {**defaults, **_known(config.endpoints, defaults, "endpoints")}
+    limits = {**DEFAULT_LIMITS, **_known(config.limits, DEFAULT_LIMITS, "limits")}
+    if any(not (math.isfinite(rate) and rate > 0) for rate in limits.values()):
+        raise VenueRefused("apex: limits; accepted: requests per second above 0")
+    for name, schemes in (("rest", ("https", "http")), ("ws", ("wss", "ws"))):
+        if not _is_url(endpoints[name], schemes):
+            raise VenueRefused(
+                f"apex: endpoints.{name}; accepted: a URL that starts with {' or '.join(f'{s}://' for s in schemes)}"
+            )
+    missing = [name for name in CREDENTIALS if not credentials.get(name, "").strip()]
+    if missing:
+        raise VenueRefused(f"apex: missing credential {', '.join(missing)}")
+    key, secret, passphrase, seed = (credentials[name].strip() for name in CREDENTIALS)
+    if not (key.isascii() and key.isprintable() and passphrase.isascii() and passphrase.isprintable()):
+        raise VenueRefused("apex: APEX_API_KEY and APEX_API_KEY_PASSPHRASE; accepted: printable ASCII, they travel in headers")
+    return ApexVenue(endpoints["rest"], endpoints["ws"], ApiKey(key, secret, passphrase), ZkSigner(seed), limits)
+
+
+def _is_url(text: str, schemes: tuple[str, ...]) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def _known(given: Mapping[str, V], accepted: Mapping[str, V], section: str) -> Mapping[str, V]:
+    for name in given:
+        if name not in accepted:
+            raise VenueRefused(f"apex: {section}.{name} is not known; accepted: {', '.join(accepted)}")
+    return given

@@ -1,0 +1,128 @@
+"""The leg orders of one OCO pair: which are alive, what they cover, which are more than is needed. It decides nothing and sends nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from decimal import Decimal
+
+from core.messages import OrderSnapshot
+from core.types import ZERO, ClientOrderId, OrderState, Role
+
+UNKNOWN_PATIENCE_S = 0.6
+"""An order of unknown outcome covers for so long: the first lookups happen within it, a stop that nobody has seen protects nothing."""
+DOUBT_S = 10.0
+"""After a restart or an unknown outcome a cancel that is seen may have been our own."""
+_STANDING = (OrderState.ACCEPTED, OrderState.PARTIALLY_FILLED)
+
+
+class Leg:
+    """What the pair knows and did about one leg order; the facts are in the snapshot. Times are monotonic seconds, None = never."""
+
+    __slots__ = ("cancel_sent_at", "doubted_at", "ended_at", "is_judged", "order", "stood_at", "unknown_since")
+
+    def __init__(self, order: OrderSnapshot) -> None:
+        self.order = order
+        self.cancel_sent_at: float | None = None
+        self.doubted_at: float | None = None
+        self.unknown_since: float | None = None
+        self.stood_at: float | None = None
+        self.ended_at: float | None = None
+        self.is_judged = False
+
+    def follow(self, order: OrderSnapshot, now: float) -> None:
+        self.order = order
+        if order.state is OrderState.UNKNOWN:
+            self.unknown_since = now if self.unknown_since is None else self.unknown_since
+            self.doubted_at = now
+        else:
+            self.unknown_since = None
+        if order.state in _STANDING and self.stood_at is None:
+            self.stood_at = now
+        if not order.is_closed:
+            self.ended_at, self.is_judged = None, False
+        elif self.ended_at is None:
+            self.ended_at = now
+
+    @property
+    def is_open(self) -> bool:
+        return not self.order.is_closed
+
+    @property
+    def is_standing(self) -> bool:
+        """Known to the venue, able to fill, and meant to stay."""
+        return self.order.state in _STANDING and self.cancel_sent_at is None
+
+    @property
+    def is_in_flight(self) -> bool:
+        return self.order.state in (OrderState.INITIALIZED, OrderState.SUBMITTED) and self.cancel_sent_at is None
+
+    def counts(self, now: float) -> bool:
+        """Whether it may be relied upon to cover: an order on its way does, one of unknown outcome for a moment only."""
+        if not self.is_open or self.cancel_sent_at is not None:
+            return False
+        return self.unknown_since is None or now - self.unknown_since < UNKNOWN_PATIENCE_S
+
+    def was_doubted(self, now: float) -> bool:
+        return self.doubted_at is not None and now - self.doubted_at < DOUBT_S
+
+    @property
+    def cover(self) -> Decimal:
+        return self.order.pending_quantity
+
+    @property
+    def unseen(self) -> Decimal:
+        """Quantity the venue says has filled, of which the fills are still to come."""
+        return max(self.order.filled_quantity - self.order.recorded_quantity, ZERO)
+
+
+class Legs:
+    """All legs that are not settled yet, by client order id."""
+
+    def __init__(self) -> None:
+        self._legs: dict[ClientOrderId, Leg] = {}
+
+    def __iter__(self) -> Iterator[Leg]:
+        return iter(self._legs.values())
+
+    def add(self, order: OrderSnapshot) -> Leg:
+        leg = self._legs[order.client_order_id] = Leg(order)
+        return leg
+
+    def get(self, client_order_id: ClientOrderId) -> Leg | None:
+        return self._legs.get(client_order_id)
+
+    def drop(self, client_order_id: ClientOrderId) -> None:
+        self._legs.pop(client_order_id, None)
+
+    def of(self, role: Role) -> list[Leg]:
+        """The open ones."""
+        return [leg for leg in self if leg.is_open and leg.order.role is role]
+
+    def is_judging(self, role: Role) -> bool:
+        """Whether a leg of this role has ended and nobody has said yet what that means."""
+        return any(leg.order.role is role and not leg.is_open and not leg.is_judged for leg in self)
+
+    @property
+    def is_any_open(self) -> bool:
+        return any(leg.is_open for leg in self)
+
+    @property
+    def unseen(self) -> Decimal:
+        return sum((leg.unseen for leg in self), ZERO)
+
+    def forget_settled(self) -> None:
+        for key in [key for key, leg in self._legs.items() if leg.is_judged and not leg.is_open and leg.cover == 0]:
+            del self._legs[key]
+
+
+def cover_of(legs: Iterable[Leg]) -> Decimal:
+    return sum((leg.cover for leg in legs), ZERO)
+
+
+def keepers(stops: Iterable[Leg], held: Decimal) -> list[Leg]:
+    """The standing stops that cover ``held`` with the least excess: the smallest single one that suffices, else all; [] if they do not."""
+    standing = [leg for leg in stops if leg.is_standing]
+    single = min((leg for leg in standing if leg.cover >= held), key=lambda leg: leg.cover, default=None)
+    if single is not None:
+        return [single]
+    return standing if cover_of(standing) >= held else []

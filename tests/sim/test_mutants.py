@@ -1,0 +1,16 @@
+"""Planted bugs: the simulation must see each of them within the stated number of seeds. One that it misses is a check that was lost."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.sim.kit import first_caught
+from tests.sim.mutants import MUTANTS
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_planted_bug_is_caught(name: str) -> None:
+    """Some seed below ``within`` breaks an invariant when the bug is planted."""
+    mutant = MUTANTS[name]
+    caught = first_caught(mutant.parts, range(mutant.within))
+    assert caught is not None, f"{mutant.bug}: not seen in {mutant.within} seeds"
