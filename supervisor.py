@@ -29,19 +29,20 @@ from adapters.csv_files import CsvFiles, CsvUnusable, write_atomically
 from adapters.event_log import EventLog
 from adapters.flatten import flatten
 from adapters.journal import JournalCorrupt, SqliteJournal
-from adapters.lock import AlreadyRunning, Claim, SingleInstance
+from adapters.lock import AlreadyRunning, SingleInstance
 from adapters.logs import setup_logging
 from adapters.paper import PaperEndpoints, PaperFailed, PaperVenues
 from adapters.preflight import preflight, print_checks
+from adapters.qualify import is_loopback, qualify
 from adapters.run_signals import RunSignals
 from adapters.secrets import CredentialsRefused, Redactor, load_credentials, read_env_file
 from adapters.status import StatusUnavailable, ask_status, kill_switch, throw_kill_switch
 from adapters.terminal import TerminalView
-from adapters.venues import ACCOUNT_NAMES, limiter_rates, open_venue
+from adapters.venues import claims, limiter_rates, open_venue, open_venues, venue_names
 from core.config import Config, ConfigError, VenueConfig
 from core.health import HealthDump, to_json
 from core.messages import Alert, Message
-from core.ports import JournalFailed, Venue, VenueRefused
+from core.ports import JournalFailed, VenueRefused
 from core.preflight import is_go
 
 EXIT_REFUSED, EXIT_LOCKED = 2, 4
@@ -92,7 +93,11 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--dry-run", action="store_true", help="decide and log, send no order")
     doctor = commands.add_parser("doctor", help="preflight: go or no-go, sends nothing that can trade")
     flat = commands.add_parser("flatten", help="cancel every order, close every position, verify")
-    for command, function in ((run, _run), (doctor, _doctor), (flat, _flatten)):
+    qualification = commands.add_parser("qualify", help="measure what a venue really does, write a report")
+    qualification.add_argument("--venue", required=True)
+    qualification.add_argument("--pairs", type=int, default=100, help="place-and-cancel pairs")
+    qualification.add_argument("--yes-real-money", action="store_true")
+    for command, function in ((run, _run), (doctor, _doctor), (flat, _flatten), (qualification, _qualify)):
         command.add_argument("config", type=Path)
         command.add_argument("--env-file", type=Path)
         command.set_defaults(command=function)
@@ -118,7 +123,7 @@ def _paper(arguments: argparse.Namespace) -> int:
         stack.enter_context(SingleInstance(state_dir))
         archive_state(state_dir)
         market = arguments.scenario if path == PAPER_CONFIG else "lively"
-        venues = PaperVenues(market, arguments.seed, state_dir / "ledger.json", _venue_names(config))
+        venues = PaperVenues(market, arguments.seed, state_dir / "ledger.json", venue_names(config))
         endpoints = stack.enter_context(venues)
         return _trade(_on_loopback(config, endpoints), endpoints.credentials, signals, is_dry_run=False, is_locked=True)
 
@@ -143,7 +148,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
     state_dir = Path(config.run.state_dir)
     journal = SqliteJournal(state_dir / "journal.sqlite") if (state_dir / "journal.sqlite").exists() else None
     state = journal.fold() if journal is not None else None
-    checks, _ = preflight(config, _open_venues(config, _credentials(arguments)), state)
+    checks, _ = preflight(config, open_venues(config, _credentials(arguments)), state)
     print_checks(checks, is_go=is_go(checks))
     return 0 if is_go(checks) else EXIT_REFUSED
 
@@ -152,10 +157,25 @@ def _flatten(arguments: argparse.Namespace) -> int:
     config, credentials = load_config(arguments.config, {}), _credentials(arguments)
     with ExitStack() as stack:
         state_dir = Path(config.run.state_dir)
-        stack.enter_context(SingleInstance(state_dir, _claims(config, credentials)))
+        stack.enter_context(SingleInstance(state_dir, claims(config, credentials)))
         journal = SqliteJournal(state_dir / "journal.sqlite")
         stack.callback(journal.close, is_clean=False)
-        return flatten(config, _open_venues(config, credentials), journal, print)
+        return flatten(config, open_venues(config, credentials), journal, print)
+
+
+def _qualify(arguments: argparse.Namespace) -> int:
+    config, credentials = load_config(arguments.config, {}), _credentials(arguments)
+    state_dir, section = Path(config.run.state_dir), config.venue(arguments.venue)
+    if not (arguments.yes_real_money or is_loopback(tuple(section.endpoints.values()))):
+        raise VenueRefused(f"{arguments.venue}: its orders would be real; accepted: --yes-real-money")
+    with ExitStack() as stack:
+        stack.enter_context(SingleInstance(state_dir, claims(config, credentials)))
+        journal = SqliteJournal(state_dir / "journal.sqlite")
+        stack.callback(journal.close, is_clean=False)
+        report = state_dir / f"qualify-{arguments.venue}.md"
+        return qualify(
+            config, open_venue(arguments.venue, section, credentials), journal, report, pairs=arguments.pairs, say=print
+        )
 
 
 # ---- set-up --------------------------------------------------------------------------------------------------------------------
@@ -170,23 +190,6 @@ def _on_loopback(config: Config, endpoints: PaperEndpoints) -> Config:
     return Config(run=config.run, strategy=config.strategy, venues=venues)
 
 
-def _venue_names(config: Config) -> tuple[str, ...]:
-    """The venues of this run, the one that leads first."""
-    strategy = config.strategy
-    if strategy.kind == "bracket" and strategy.bracket is not None:
-        return (strategy.bracket.venue,)
-    return strategy.primary, strategy.hedge
-
-
-def _claims(config: Config, credentials: Mapping[str, str]) -> list[Claim]:
-    names = _venue_names(config)
-    return [Claim(name, credentials.get(ACCOUNT_NAMES.get(name, ""), ""), config.strategy.ticker) for name in names]
-
-
-def _open_venues(config: Config, credentials: Mapping[str, str]) -> list[Venue]:
-    return [open_venue(name, config.venue(name), credentials) for name in _venue_names(config)]
-
-
 # ---- a run ---------------------------------------------------------------------------------------------------------------------
 
 
@@ -197,12 +200,12 @@ def _trade(
     state_dir = Path(config.run.state_dir)
     with ExitStack() as stack:
         if not is_locked:
-            stack.enter_context(SingleInstance(state_dir, _claims(config, credentials)))
+            stack.enter_context(SingleInstance(state_dir, claims(config, credentials)))
         stack.callback(setup_logging(state_dir, config.run.log_level, Redactor.of(credentials)).close)
         if kill_switch(state_dir).exists():
             return _refuse(f"the kill switch is thrown; remove {kill_switch(state_dir)} to trade again", EXIT_REFUSED)
         journal = SqliteJournal(state_dir / "journal.sqlite")
-        checks, found = preflight(config, _open_venues(config, credentials), journal.fold())
+        checks, found = preflight(config, open_venues(config, credentials), journal.fold())
         if not is_go(checks):
             journal.close(is_clean=False)
             failed = [f"{check.venue} {check.name}: {check.detail}" for check in checks if check.verdict == "fail"]
@@ -271,6 +274,8 @@ class _Run:
         return self._say_how_it_ended(code)
 
     def _say_how_it_ended(self, code: int) -> int:
+        if not self._loop.residue.is_known:
+            print("left: unknown, the order tracker did not answer")
         for venue, quantity in self._loop.residue.positions:
             print(f"left at {venue}: {'BUY' if quantity > 0 else 'SELL'} {abs(quantity)}")
         for order in self._loop.residue.orders:

@@ -68,6 +68,7 @@ class BracketComposition(Children):
     def _pair(self, identity: Identity) -> Started:
         self._journal.flush()
         state = self._journal.fold()
+        entered, value = _entry(state)
         core = Bracket(
             self._side.instrument,
             self._settings,
@@ -76,13 +77,13 @@ class BracketComposition(Children):
             epoch=identity.epoch,
             iterations=self._config.run.iterations,
             last_cycle_id=state.last_cycle_id,
-            entry_price=_entry_price(state),
+            entered=entered,
+            entry_value=value,
         )
         return OcoPairActor.start(identity, core, self.route(OCO_PAIR), time.monotonic)
 
 
-def _entry_price(state: JournalState) -> Decimal | None:
-    """Average price of the entry that is still held, from its journaled fills; None where nothing is held."""
-    entries = [event.fill for event in state.fills_since_flat if event.order is not None and event.order.role is Role.ENTRY]
-    quantity = sum((fill.quantity for fill in entries), ZERO)
-    return sum((fill.quantity * fill.price for fill in entries), ZERO) / quantity if quantity else None
+def _entry(state: JournalState) -> tuple[Decimal, Decimal]:
+    """Base quantity and quote value of the entry fills since the position was last flat; zeros where nothing is held."""
+    fills = [event.fill for event in state.fills_since_flat if event.order is not None and event.order.role is Role.ENTRY]
+    return sum((fill.quantity for fill in fills), ZERO), sum((fill.quantity * fill.price for fill in fills), ZERO)

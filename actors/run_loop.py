@@ -53,14 +53,22 @@ class VenueSymbol(NamedTuple):
 
 
 class Residue(NamedTuple):
-    """What is left when a run ends: signed base per venue at or above a lot, and orders without a known end."""
+    """What is left when a run ends: signed base per venue at or above a lot, and orders without a known end.
 
-    positions: tuple[tuple[VenueId, Decimal], ...]
-    orders: tuple[OrderHealth, ...]
+    ``is_known`` is False while the order tracker does not answer: then nothing may be taken for flat.
+    """
+
+    positions: tuple[tuple[VenueId, Decimal], ...] = ()
+    orders: tuple[OrderHealth, ...] = ()
+    is_known: bool = False
 
     @property
     def is_flat(self) -> bool:
-        return not self.positions and not self.orders
+        return self.is_known and not self.positions and not self.orders
+
+    @property
+    def has_no_orders(self) -> bool:
+        return self.is_known and not self.orders
 
 
 class ControlInbox:
@@ -104,7 +112,7 @@ class RunLoop:
         self._failure: str | None = None
         self._wants_health = False
         self._renewed_at = float("-inf")
-        self.residue = Residue((), ())
+        self.residue = Residue()
 
     # ---- from signal handlers and the watch's callbacks ----------------------------------------------------------------------
 
@@ -203,10 +211,10 @@ class RunLoop:
             residue = self._look_for_residue(is_net_enough=True)
             if residue.is_flat or now - began > DRAIN_LIMIT_S:
                 break
-            if residue.orders and now - began > CANCEL_ALL_AFTER_S and now - cancelled_at > CANCEL_ALL_AFTER_S:
+            if not residue.has_no_orders and now - began > CANCEL_ALL_AFTER_S and now - cancelled_at > CANCEL_ALL_AFTER_S:
                 cancelled_at = now
                 self._cancel_all()
-        if self._look_for_residue().orders == ():
+        if self._look_for_residue().has_no_orders:
             self._disarm()
 
     def _cancel_all(self) -> None:
@@ -233,13 +241,15 @@ class RunLoop:
     def _look_for_residue(self, *, is_net_enough: bool = False) -> Residue:
         """What the tracker holds. ``is_net_enough``: positions that hedge each other do not count (a drain cannot change them)."""
         facts = next((answer.facts for answer in self._watch.health(HEALTH_S) if answer.health.name == TRACKER), {})
-        positions = cast(dict[VenueId, Decimal], facts.get("positions", {}))
-        orders = cast(tuple[OrderHealth, ...], facts.get("orders", ()))
+        if "positions" not in facts or "orders" not in facts:
+            return Residue()
+        positions = cast(dict[VenueId, Decimal], facts["positions"])
+        orders = cast(tuple[OrderHealth, ...], facts["orders"])
         lot = max(each.instrument.lot_size for each in self._venues)
         if is_net_enough and abs(sum(positions.values(), Decimal(0))) < lot:
-            return Residue((), orders)
+            return Residue((), orders, is_known=True)
         left = tuple((each.venue, positions.get(each.venue, Decimal(0))) for each in self._venues)
-        return Residue(tuple((venue, quantity) for venue, quantity in left if abs(quantity) >= lot), orders)
+        return Residue(tuple((venue, quantity) for venue, quantity in left if abs(quantity) >= lot), orders, is_known=True)
 
     def _exit_code(self) -> int:
         if self._failure is not None:

@@ -110,7 +110,8 @@ class Watch:
         self._children: dict[str, Child] = {}
         self._running: dict[str, _Running] = {}
         self._due: dict[str, tuple[float, int]] = {}
-        self._reports: queue.SimpleQueue[Report] = queue.SimpleQueue()
+        # Not a SimpleQueue: with a time-out, it waits for ever when a signal handler outlasts the rest of it (CPython 3.11).
+        self._reports: queue.Queue[Report] = queue.Queue()
         self._seen: deque[Report] = deque()
         self._stepped_at: float | None = None
         self._is_stopping = False

@@ -63,7 +63,7 @@ class PaperVenues:
     def _first_line(self) -> str:
         assert self._process is not None
         assert self._process.stdout is not None
-        lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+        lines: queue.Queue[str] = queue.Queue()
         stdout = self._process.stdout
         threading.Thread(target=lambda: lines.put(stdout.readline()), daemon=True).start()
         try:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib import import_module
 
+from adapters.lock import Claim
 from adapters.redacted import RedactedVenue
 from adapters.secrets import Redactor
-from core.config import VenueConfig
+from core.config import Config, VenueConfig
 from core.ports import Venue, VenueRefused
 
 _MODULES = {"grvt": "adapters.grvt", "backpack": "adapters.backpack", "apex": "adapters.apex"}
@@ -23,6 +24,24 @@ def open_venue(name: str, config: VenueConfig, credentials: Mapping[str, str]) -
 
 ACCOUNT_NAMES = {"grvt": "GRVT_TRADING_ACCOUNT_ID", "backpack": "BACKPACK_PUBLIC_KEY", "apex": "APEX_API_KEY"}
 """Which credential names the account that only one process may trade."""
+
+
+def venue_names(config: Config) -> tuple[str, ...]:
+    """The venues of a run, the one that leads first."""
+    strategy = config.strategy
+    if strategy.kind == "bracket" and strategy.bracket is not None:
+        return (strategy.bracket.venue,)
+    return strategy.primary, strategy.hedge
+
+
+def claims(config: Config, credentials: Mapping[str, str]) -> list[Claim]:
+    """What this run must hold alone: each venue's account and the traded asset."""
+    names = venue_names(config)
+    return [Claim(name, credentials.get(ACCOUNT_NAMES.get(name, ""), ""), config.strategy.ticker) for name in names]
+
+
+def open_venues(config: Config, credentials: Mapping[str, str]) -> list[Venue]:
+    return [open_venue(name, config.venue(name), credentials) for name in venue_names(config)]
 
 
 _LIMIT_CLASSES = {

@@ -11,6 +11,7 @@ from core.client_ids import ClientIds
 from core.exposure import ExposureLedger
 from core.instrument import Instrument
 from core.messages import (
+    Alert,
     AttemptFinished,
     AttemptStarted,
     BookLost,
@@ -51,8 +52,10 @@ class Bracket:
         epoch: int = 0,
         iterations: int = 0,
         last_cycle_id: int = 0,
-        entry_price: Decimal | None = None,
+        entered: Decimal = ZERO,
+        entry_value: Decimal = ZERO,
     ) -> None:
+        """``entered``, ``entry_value``: base quantity and quote value of the entry fills that an earlier life left uncovered."""
         self._instrument = instrument
         self._settings = settings
         self._size = size
@@ -61,16 +64,18 @@ class Bracket:
         self._iterations = iterations
         self.ledger = ExposureLedger(ids.owner)
         self.pair = OcoPair(instrument, settings, ids, self.ledger, epoch=epoch)
-        self.pair.entry_price = entry_price
         self.pair.cycle_id = self._cycle_id = last_cycle_id
         self._book: BookUpdated | None = None
         self._feeds: dict[Channel, FeedState] = {}
         self._state = TradingState.STARTING
         self._done = 0
         self._started_at: float | None = None
-        self._entered = self._entry_value = ZERO
+        self._entered, self._entry_value = entered, entry_value
+        if entered > 0:
+            self.pair.entry_price = entry_value / entered
         self._entry_misses = 0
         self._enter_at = 0.0
+        self._is_entry_refused = False
         self._skip_reason = ""
         self._is_stopping = False
         self._is_finished = False
@@ -81,6 +86,7 @@ class Bracket:
 
     def handle(self, message: Message, now: float) -> tuple[Message, ...]:
         out: tuple[Message, ...] = ()
+        was_synced = self.ledger.is_synced
         self.ledger.apply(message)
         match message:
             case BookUpdated():
@@ -93,17 +99,19 @@ class Bracket:
                 out = self._filled(message, now)
             case OrderChanged():
                 out = self._follow(message, now)
+            case OrderDenied() if message.role is Role.ENTRY:
+                self._entry_missed(now)
             case OrderDenied():
-                self._entry_missed(now, message.role)
+                self.pair.denied(message, now)
             case TradingStateChanged():
                 self._state = message.state
-            case LedgerSnapshot():
+            case LedgerSnapshot() if not was_synced:
                 self._adopt(message, now)
             case ClientIdsLeased():
                 self._ids.add(message)
             case Stop():
                 self._is_stopping = True
-                self.pair.close("the run is ending", now)
+                self.pair.end()
             case Tick():
                 pass
             case _:
@@ -117,12 +125,13 @@ class Bracket:
     def _adopt(self, snapshot: LedgerSnapshot, now: float) -> None:
         if snapshot.owner != self._ids.owner:
             return
-        self.pair.adopt(snapshot.orders)
+        self.pair.adopt(snapshot.orders, now)
         self._cycle_id = self.pair.cycle_id = max(self._cycle_id, self.pair.cycle_id)
-        if abs(self.ledger.position(self._instrument.venue)) >= self._instrument.lot_size:
+        is_held = abs(self.ledger.position(self._instrument.venue)) >= self._instrument.lot_size
+        if is_held or self._entered > 0:
             self._started_at = now
-            if self.pair.entry_price is None:
-                self.pair.close("the price of its entry is not known any more", now)
+        if is_held and self.pair.entry_price is None:
+            self.pair.close("the price of its entry is not known any more", now)
 
     def _filled(self, message: FillRecorded, now: float) -> tuple[Message, ...]:
         order, fill = message.order, message.fill
@@ -133,18 +142,23 @@ class Bracket:
             self._entry_value += fill.quantity * fill.price
             self.pair.entry_price = self._entry_value / self._entered
             self._entry_misses = 0
+            self._started_at = now if self._started_at is None else self._started_at
         return self.pair.follow(order, now)
 
     def _follow(self, message: OrderChanged, now: float) -> tuple[Message, ...]:
         order = message.order
-        if order.role is Role.ENTRY and order.is_closed and order.filled_quantity == 0:
-            self._entry_missed(now, order.role)
-        return self.pair.follow(order, now)
+        if order.role is not Role.ENTRY or not order.is_closed or order.filled_quantity > 0:
+            return self.pair.follow(order, now)
+        self._entry_missed(now)
+        if not order.permanent or self._is_entry_refused:
+            return ()
+        self._is_entry_refused = True
+        text = f"{order.venue} refuses the entry for good: {order.reason}"
+        return (Alert(level="critical", key="reduce", text=text, at=now),)
 
-    def _entry_missed(self, now: float, role: Role) -> None:
-        if role is Role.ENTRY:
-            self._enter_at = now + ENTRY_PAUSES_S[min(self._entry_misses, len(ENTRY_PAUSES_S) - 1)]
-            self._entry_misses += 1
+    def _entry_missed(self, now: float) -> None:
+        self._enter_at = now + ENTRY_PAUSES_S[min(self._entry_misses, len(ENTRY_PAUSES_S) - 1)]
+        self._entry_misses += 1
 
     # ---- the decision --------------------------------------------------------------------------------------------------------
 
@@ -152,12 +166,12 @@ class Bracket:
         before = self.pair.state
         out = self.pair.step(self._book, now)
         if self.pair.state is PairState.RELEASED:
-            return out + self._release(now)
+            return out + (self._release(now) if self.pair.is_settled else ())
         if self.pair.state is not PairState.IDLE:
             return out
         if before is not PairState.IDLE or (self._entered > 0 and not self._has_pending):
             out += self._finish(now)
-        if self._is_stopping or self._is_finished or self._has_pending:
+        if self._is_stopping or self._is_finished or self._is_entry_refused or self._has_pending:
             return out
         return out + self._enter(now)
 

@@ -6,6 +6,7 @@ reduce-only keeps their sum harmless at the venue.
 
 from __future__ import annotations
 
+from collections import deque
 from decimal import Decimal
 
 from core.exposure import ExposureLedger
@@ -15,6 +16,8 @@ from core.risk_gate import FAT_FINGERS_BEFORE_HALT, Denial
 from core.types import BPS, ZERO, Role, Side, TradingState
 
 EXIT_ROLES = frozenset({Role.TP, Role.SL, Role.REPAIR})
+ORDERS_PER_MINUTE = 300
+"""A bracket needs a handful of orders; so many are a loop (RELIABILITY.md E12)."""
 
 
 class BracketGate:
@@ -31,6 +34,7 @@ class BracketGate:
         self._epochs: dict[str, int] = {}
         self.denials = 0
         self.fat_fingers = 0
+        self._sent_at: deque[float] = deque()
 
     @property
     def must_halt(self) -> bool:
@@ -50,9 +54,11 @@ class BracketGate:
         denial = (
             self._fenced(order, now)
             or self._absurd(order)
+            or self._too_many(now)
             or (self._entry(order) if order.role is Role.ENTRY else self._exit(order))
         )
         if denial is None:
+            self._sent_at.append(now)
             self.ledger.register(order)
         else:
             self.denials += 1
@@ -72,15 +78,22 @@ class BracketGate:
             return Denial("; ".join(violations), is_fat_finger=True)
         if (order.venue, order.symbol) != (self._instrument.venue, self._instrument.symbol):
             return Denial(f"{order.venue} {order.symbol} is not what this gateway trades", is_fat_finger=True)
-        if order.quantity > self._size:
-            return Denial(f"quantity {order.quantity} is above the size {self._size}", is_fat_finger=True)
         is_taken_now = order.role in (Role.ENTRY, Role.REPAIR)
         if is_taken_now and abs(order.price - order.reference_price) > order.reference_price * self._collar_bps * BPS:
             return Denial(f"price {order.price} is outside the collar around {order.reference_price}", is_fat_finger=True)
         return None
 
+    def _too_many(self, now: float) -> Denial | None:
+        while self._sent_at and now - self._sent_at[0] >= 60.0:
+            self._sent_at.popleft()
+        if len(self._sent_at) < ORDERS_PER_MINUTE:
+            return None
+        return Denial(f"{ORDERS_PER_MINUTE} orders in a minute", is_fat_finger=True)
+
     def _entry(self, order: PlaceOrder) -> Denial | None:
         """Only from flat, with nothing pending: at most one bracket's worth can ever be held."""
+        if order.quantity > self._size:
+            return Denial(f"quantity {order.quantity} is above the size {self._size}", is_fat_finger=True)
         if self.state is not TradingState.ACTIVE:
             return Denial(f"no entry while {self.state.value}")
         if order.side is not self._side:

@@ -155,7 +155,10 @@ class HedgePlanner:
         self._exposed_since = now if self._exposed_since is None else self._exposed_since
         out += self._alarm(exposure, now)
         need = -self.ledger.uncovered
-        if abs(need) < self._hedge.lot_size or now < self._retry_at or self._state is TradingState.HALTED or self._ids.left == 0:
+        is_over_covered = need * exposure > 0  # More is on its way than is exposed: if it fills, that is an exposure then, not now.
+        if abs(need) < self._hedge.lot_size or is_over_covered or now < self._retry_at:
+            return tuple(out)
+        if self._state is TradingState.HALTED or self._ids.left == 0:
             return tuple(out)
         if self._is_unwinding:
             return (*out, *self._unwind(need, now))

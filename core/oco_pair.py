@@ -28,7 +28,7 @@ from core.messages import (
 )
 from core.oco_legs import Leg, Legs, cover_of, keepers
 from core.oco_states import PairState, transition
-from core.types import BPS, ZERO, ClientOrderId, OrderState, Priority, Role, Side, TimeInForce
+from core.types import BPS, ClientOrderId, OrderState, Priority, Role, Side, TimeInForce
 
 __all__ = ["OcoPair", "PairSettings", "PairState"]
 

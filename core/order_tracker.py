@@ -289,7 +289,7 @@ class OrderTracker:
         order.cancel_attempts += 1
         order.cancel_due_at = now + delay
         order.query_due_at = now + QUERY_DELAYS_S[0]
-        if message.kind == "refused" or not order.move(OrderState.PENDING_CANCEL):
+        if message.kind == "refused" or order.state is OrderState.UNKNOWN or not order.move(OrderState.PENDING_CANCEL):
             return ()
         return (OrderChanged(order=order.snapshot(), at=now),)
 

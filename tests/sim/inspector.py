@@ -151,9 +151,7 @@ class Inspector:
             case OrderChanged() if sender == TRACKER:
                 self._transition(message.order)
             case PlaceOrder() if sender == HEDGER:
-                uncovered = bot.core(HEDGER).ledger.uncovered
-                if abs(uncovered) >= self._scenario.lot:
-                    self.fail(f"I4: {uncovered} is uncovered after a plan")
+                self._plan(message, bot)
             case CancelOrder():
                 self._cancels.add(message.client_order_id)
             case VenueReconciled():
@@ -170,6 +168,14 @@ class Inspector:
             case _:
                 pass
 
+    def _plan(self, order: PlaceOrder, bot: Bot) -> None:
+        """I4: a hedge covers what is exposed, all of it, and nothing else."""
+        ledger = bot.core(HEDGER).ledger
+        if abs(ledger.uncovered) >= self._scenario.lot:
+            self.fail(f"I4: {ledger.uncovered} is uncovered after a plan")
+        if order.side.sign * ledger.net >= 0:
+            self.fail(f"I4: {order.side.value} {order.quantity} adds to the exposure {ledger.net}")
+
     def _transition(self, order: OrderSnapshot) -> None:
         """I8: only moves of the table, quantities that grow, none beyond the order."""
         before = self._known.get(order.client_order_id)
@@ -181,10 +187,12 @@ class Inspector:
             return
         if order.filled_quantity < before.filled_quantity or order.recorded_quantity < before.recorded_quantity:
             self.fail(f"I8: filled quantity of {order.client_order_id} fell")
-        is_changed = order.state is not before.state or order.recorded_quantity != before.recorded_quantity
-        if is_changed and before.state in CLOSED and "absent" in before.reason:
-            self.fail(f"bound: order {order.client_order_id} was taken for dead and is {order.state.value}")
-        elif order.state is not before.state and order.state not in TRANSITIONS[before.state]:
+        was_absent = before.state in CLOSED and "absent" in before.reason
+        if was_absent and order.recorded_quantity != before.recorded_quantity:
+            self.fail(f"bound: order {order.client_order_id} was taken for dead and filled")
+        is_revived = was_absent and order.state not in CLOSED
+        is_legal = order.state is before.state or order.state in TRANSITIONS[before.state] or is_revived
+        if not is_legal:
             self.fail(f"I8: order {order.client_order_id} {before.state.value} -> {order.state.value}")
 
     def restarted(self, name: str) -> None:

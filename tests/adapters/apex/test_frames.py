@@ -76,7 +76,10 @@ def test_a_book_frame_keeps_its_number_and_time() -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"s": "ETHUSDT"}, {"u": -1}, {"u": "x"}, {"b": [["NaN", "1"]]}, {"a": [["1", "-1"]]}, {"a": [["0", "1"]]}, {"a": [["1e999", "1"]]}, {"a": None}],
+    [
+        {"s": "ETHUSDT"}, {"u": -1}, {"u": "x"}, {"b": [["NaN", "1"]]}, {"a": [["1", "-1"]]}, {"a": [["0", "1"]]},
+        {"a": [["1e999", "1"]]}, {"a": [["1" * 17, "1"]]}, {"a": None},
+    ],
 )  # fmt: skip
 def test_a_book_frame_of_nonsense_is_refused(changes: dict[str, object]) -> None:
     """Another symbol, no number, negative or endless quantities."""
@@ -106,9 +109,7 @@ def test_a_book_frame_of_nonsense_is_refused(changes: dict[str, object]) -> None
         ("PARTIALLY_FILLED", "0.001", "", "GOOD_TIL_CANCEL", (OrderState.UNKNOWN, "PARTIALLY_FILLED")),
     ],
 )  # fmt: skip
-def test_the_venues_words_are_ours(
-    word: str, filled_size: str, reason: str, tif: str, expected: tuple[OrderState, str]
-) -> None:
+def test_the_venues_words_are_ours(word: str, filled_size: str, reason: str, tif: str, expected: tuple[OrderState, str]) -> None:
     """Six words and a reason; a partial fill shows in the quantity, a refusal in the reason (apex.md §3)."""
     report = reported(status=word, cumSuccessFillSize=filled_size, cancelReason=reason, timeInForce=tif)
     assert expected == (report.state, report.reason)
@@ -119,7 +120,10 @@ def test_matched_but_uncensored_quantity_is_not_filled() -> None:
     assert Decimal("0.001") == reported(cumMatchFillSize="0.002", cumSuccessFillSize="0.001", remainingSize="0").filled_quantity
 
 
-@pytest.mark.parametrize(("names", "expected"), [({"clientId": "pf-8"}, 8), ({"clientId": "", "clientOrderId": "pf-8"}, 8), ({"clientId": "web-1"}, None)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [({"clientId": "pf-8"}, 8), ({"clientId": "", "clientOrderId": "pf-8"}, 8), ({"clientId": "web-1"}, None)],
+)
 def test_a_client_id_is_read_under_both_names(names: dict[str, object], expected: int | None) -> None:
     """Another form is somebody else's order."""
     assert expected == reported(**names).client_order_id
@@ -154,8 +158,26 @@ def test_a_fill_is_read() -> None:
     """Fee positive = paid, in the quote asset; the row's own id tells doubles apart on the stream and in REST."""
     fill = filled()
     assert isinstance(fill, FillReported)
-    expected = ("800000000000000009", 7, Side.SELL, Decimal("59001.0"), Decimal("0.001"), Decimal("0.0295005"), "USDT", Liquidity.TAKER)
-    actual = (fill.trade_id, fill.client_order_id, fill.side, fill.price, fill.quantity, fill.fee, fill.fee_currency, fill.liquidity)
+    expected = (
+        "800000000000000009",
+        7,
+        Side.SELL,
+        Decimal("59001.0"),
+        Decimal("0.001"),
+        Decimal("0.0295005"),
+        "USDT",
+        Liquidity.TAKER,
+    )
+    actual = (
+        fill.trade_id,
+        fill.client_order_id,
+        fill.side,
+        fill.price,
+        fill.quantity,
+        fill.fee,
+        fill.fee_currency,
+        fill.liquidity,
+    )
     assert expected == actual
 
 

@@ -148,7 +148,9 @@ def test_a_counter_comes_back_from_its_text(counter: int) -> None:
     assert counter == client_order_id(wire_client_id(ClientOrderId(counter)))
 
 
-@pytest.mark.parametrize("text", [None, "", "7", "pf-", "pf-07", "pf--7", "PF-7", "pf-4294967296", "pf-7 ", "apexomni-1-2-3", "pf-٧"])
+@pytest.mark.parametrize(
+    "text", [None, "", "7", "pf-", "pf-07", "pf--7", "PF-7", "pf-4294967296", "pf-7 ", "apexomni-1-2-3", "pf-٧"]
+)
 def test_an_id_of_another_form_is_foreign(text: str | None) -> None:
     """It is never one of our orders."""
     assert client_order_id(text) is None

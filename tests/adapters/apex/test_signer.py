@@ -140,7 +140,7 @@ def test_signers_do_not_print_their_secrets() -> None:
 def test_another_platform_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
     """The native part exists for Linux x86-64 only."""
     monkeypatch.setattr(zk.platform, "machine", lambda: "aarch64")
-    with pytest.raises(VenueRefused, match="Linux x86-64 only, not on .* aarch64"):
+    with pytest.raises(VenueRefused, match=r"Linux x86-64 only, not on .* aarch64"):
         zk.library_file()
 
 

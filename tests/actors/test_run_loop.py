@@ -1,0 +1,245 @@
+"""The main thread of a run: signals, the ordered stop, the residue, the health dump; with real actors and a real watch."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
+from types import FrameType
+
+import pykka
+import pytest
+
+from actors.base import Actor, Identity
+from actors.mailbox import Addresses
+from actors.run_loop import EXIT_EXPOSED, EXIT_FAILED, EXIT_FLAT, ControlInbox, RunLoop, VenueSymbol
+from actors.supervision import Actions, Child, Watch
+from core.health import HealthDump, OrderHealth
+from core.instrument import Instrument
+from core.messages import CancelAll, Message, RenewDeadMan, RunFinished, Stop, Tick, TradingStateChanged
+from core.routing import TRACKER
+from core.supervision import spec_for
+from core.types import TradingState, VenueId
+
+GUARD_S = 30.0
+GRVT, BACKPACK = VenueId("grvt"), VenueId("backpack")
+
+
+def instrument(venue: VenueId) -> Instrument:
+    lot = Decimal("0.01")
+    return Instrument(
+        venue=venue,
+        symbol=f"ETH@{venue}",
+        base="ETH",
+        quote="USDT",
+        tick_size=lot,
+        lot_size=lot,
+        min_quantity=lot,
+        min_notional=Decimal(0),
+        contract_id="",
+        base_decimals=0,
+    )
+
+
+class Facts(Actor):
+    """Answers the health request with what it was given; a Tick holds it until ``release``."""
+
+    def __init__(self, identity: Identity, facts: dict[str, object], hold: threading.Event, release: threading.Event) -> None:
+        super().__init__(identity)
+        self._facts, self._hold, self._release = facts, hold, release
+
+    def handle(self, message: Message) -> None:
+        if isinstance(message, Tick):
+            self._hold.set()
+            self._release.wait(GUARD_S)
+
+    def health(self) -> Mapping[str, object]:
+        return self._facts
+
+
+class Rig:
+    """A run loop over a tracker that says what the test wants; routed messages are kept, and may change the facts."""
+
+    def __init__(self) -> None:
+        self.facts: dict[str, object] = {"orders": (), "positions": {}}
+        self.hold, self.release = threading.Event(), threading.Event()
+        self.routed: list[Message] = []
+        self.dumps: list[HealthDump] = []
+        self.exits: list[str] = []
+        self.on_route: Callable[[Message], None] = lambda message: None
+        nothing = lambda *_: None  # noqa: E731  seven callbacks of no interest
+        actions = Actions(nothing, lambda reason: self.loop.fail(reason), nothing, nothing, nothing, nothing, nothing)  # noqa: PLW0108  the loop does not exist yet
+        self.addresses = Addresses()
+        self.watch = Watch(self.addresses, actions, lambda: 0.0)
+        self.inbox = ControlInbox(self.addresses)
+        venues = [
+            VenueSymbol(GRVT, instrument(GRVT), has_dead_man=True),
+            VenueSymbol(BACKPACK, instrument(BACKPACK), has_dead_man=False),
+        ]
+        self.loop = RunLoop(self.watch, self.inbox, self._route, venues, self.dumps.append, dict)
+
+    def _route(self, message: Message) -> None:
+        self.routed.append(message)
+        self.on_route(message)
+
+    def start(self, *, longest_call_s: float = GUARD_S) -> None:
+        spec = spec_for("order_tracker", TRACKER, longest_call_s=longest_call_s)
+        self.watch.add(
+            Child(
+                spec,
+                lambda epoch: Facts.start(
+                    Identity(TRACKER, "order_tracker", epoch, self.watch.report), self.facts, self.hold, self.release
+                ),
+            )
+        )
+        self.watch.start()
+
+    def of(self, kind: type[Message]) -> list[Message]:
+        return [message for message in self.routed if isinstance(message, kind)]
+
+
+@pytest.fixture
+def rig() -> Iterator[Rig]:
+    made = Rig()
+    yield made
+    made.release.set()
+    made.watch.stop(GUARD_S)
+    pykka.ActorRegistry.stop_all(timeout=GUARD_S)
+
+
+def order(state: str = "ACCEPTED") -> OrderHealth:
+    return OrderHealth(
+        venue="grvt",
+        symbol="ETH@grvt",
+        client_order_id=7,
+        venue_order_id=None,
+        role="maker",
+        side="BUY",
+        price=Decimal(3000),
+        quantity=Decimal("0.1"),
+        filled_quantity=Decimal(0),
+        state=state,
+    )
+
+
+def test_a_finished_run_that_is_flat_exits_0(rig: Rig) -> None:
+    """RunFinished in the control inbox stops it; the cores are told to stop, and the last dump is written."""
+    rig.start()
+    rig.inbox.tell(RunFinished(cycles=1, at=0.0))
+    assert (EXIT_FLAT, 1, 1) == (rig.loop.run(), len(rig.of(Stop)), len(rig.dumps))
+
+
+def test_the_drain_waits_for_an_order_to_end(rig: Rig) -> None:
+    """It does not leave while the tracker holds an open order, cancels everything after a while, and leaves when it is gone."""
+    rig.facts["orders"] = (order(),)
+
+    def cancel(message: Message) -> None:
+        if isinstance(message, CancelAll):
+            rig.facts["orders"] = ()
+
+    rig.on_route = cancel
+    rig.start()
+    rig.loop.stop("SIGTERM")
+    assert (EXIT_FLAT, {GRVT, BACKPACK}) == (rig.loop.run(), {message.venue for message in rig.of(CancelAll)})  # type: ignore[attr-defined]
+
+
+def test_a_second_stop_leaves_with_the_residue(rig: Rig) -> None:
+    """An order that will not end is left, and named."""
+    rig.facts["orders"] = (order("UNKNOWN"),)
+    rig.start()
+    rig.loop.stop("SIGTERM")
+    rig.on_route = lambda message: rig.loop.stop("SIGTERM")
+    assert (EXIT_EXPOSED, [7]) == (rig.loop.run(), [each.client_order_id for each in rig.loop.residue.orders])
+
+
+def test_positions_that_hedge_each_other_end_the_drain_and_are_said(rig: Rig) -> None:
+    """A drain cannot change them: exit code 3, both in the residue."""
+    rig.facts["positions"] = {GRVT: Decimal("0.1"), BACKPACK: Decimal("-0.1")}
+    rig.start()
+    rig.loop.stop("SIGTERM")
+    expected = ((GRVT, Decimal("0.1")), (BACKPACK, Decimal("-0.1")))
+    assert (EXIT_EXPOSED, expected) == (rig.loop.run(), rig.loop.residue.positions)
+
+
+def test_dust_is_flat(rig: Rig) -> None:
+    """Less than a lot can be neither sold nor bought."""
+    rig.facts["positions"] = {GRVT: Decimal("0.009"), BACKPACK: Decimal(0)}
+    rig.start()
+    rig.loop.stop("SIGTERM")
+    assert EXIT_FLAT == rig.loop.run()
+
+
+def test_the_dead_man_switch_is_set_where_there_is_one_and_lifted_at_a_clean_end(rig: Rig) -> None:
+    """Armed with 30 s in the first round, disarmed with 0 when no order is left; never at a venue that has none."""
+    rig.start()
+    rig.inbox.tell(RunFinished(cycles=1, at=0.0))
+    rig.loop.run()
+    assert [(GRVT, 30.0), (GRVT, 0.0)] == [(message.venue, message.countdown_s) for message in rig.of(RenewDeadMan)]  # type: ignore[attr-defined]
+
+
+def test_the_dead_man_switch_stays_armed_while_an_order_is_left(rig: Rig) -> None:
+    """It cancels what this process could not."""
+    rig.facts["orders"] = (order("UNKNOWN"),)
+    rig.start()
+    rig.loop.stop("SIGTERM")
+    rig.on_route = lambda message: rig.loop.stop("SIGTERM")
+    rig.loop.run()
+    assert 0.0 not in [message.countdown_s for message in rig.of(RenewDeadMan)]  # type: ignore[attr-defined]
+
+
+def test_a_child_that_fails_for_good_ends_the_run_with_1(rig: Rig) -> None:
+    """No drain: the parts that it would need are not to be trusted; everything is cancelled on the way out."""
+    rig.start()
+    rig.loop.fail("order_tracker: gone")
+    assert (EXIT_FAILED, [], "order_tracker: gone") == (rig.loop.run(), rig.of(Stop), rig.loop.failure)
+
+
+def test_a_tracker_that_does_not_answer_is_never_taken_for_flat(rig: Rig) -> None:
+    """It is wedged when the stop comes: nothing is known, so the exit code may not be 0."""
+    rig.facts["orders"] = (order(),)
+    rig.start()
+    rig.addresses.of(TRACKER).tell(Tick())
+    assert rig.hold.wait(GUARD_S)
+    rig.loop.stop("SIGTERM")
+    rig.on_route = lambda message: rig.loop.stop("SIGTERM") if isinstance(message, Stop) else None
+    assert EXIT_FLAT != rig.loop.run()
+
+
+def test_a_wedged_actor_does_not_keep_the_health_dump(rig: Rig) -> None:
+    """It is listed as unresponsive, with its queue and how long it has been at its message."""
+    rig.start()
+    rig.addresses.of(TRACKER).tell(Tick())
+    assert rig.hold.wait(GUARD_S)
+    dump = rig.loop.health()
+    (row,) = dump.actors
+    assert ("unresponsive", True, True) == (row.state, row.alive, row.busy_s > 0)
+
+
+def test_the_dump_says_the_trading_state(rig: Rig) -> None:
+    """As the last TradingStateChanged told it."""
+    rig.start()
+    rig.inbox.tell(TradingStateChanged(state=TradingState.REDUCING, reason="", at=0.0))
+    rig.inbox.tell(RunFinished(cycles=1, at=0.0))
+    rig.loop.run()
+    assert "REDUCING" == rig.dumps[-1].state
+
+
+def test_a_signal_handler_that_outlasts_a_wait_does_not_stop_the_main_thread(rig: Rig) -> None:
+    """A wait of 50 ms ends although a signal in the middle of it was handled for longer than the rest."""
+
+    def slow(_number: int, _frame: FrameType | None) -> None:
+        time.sleep(0.1)
+
+    before = signal.signal(signal.SIGUSR2, slow)
+    main = threading.main_thread().ident
+    assert main is not None
+    try:
+        for delay_s in (0.01, 0.02, 0.03):
+            timer = threading.Timer(delay_s, signal.pthread_kill, (main, signal.SIGUSR2))
+            timer.start()
+            rig.watch.wait(0.05)
+            timer.join()
+    finally:
+        signal.signal(signal.SIGUSR2, before)
