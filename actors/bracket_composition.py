@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from decimal import Decimal
 from types import MappingProxyType
 
 from actors.base import Identity, Report
@@ -13,16 +12,14 @@ from actors.mailbox import Addresses
 from actors.oco_pair import OcoPairActor
 from actors.supervision import Child
 from core.assembly import bracket_collar_bps, pair_settings
-from core.bracket import Bracket
+from core.bracket import Bracket, entry_of
 from core.bracket_gate import BracketGate
 from core.client_ids import ClientIds
 from core.config import Config
-from core.journal_state import JournalState
 from core.messages import LedgerSnapshot
 from core.pairing import PairLedger
 from core.routing import HEDGER, OCO_PAIR, QUOTER
 from core.totals import RunTotals
-from core.types import ZERO, Role
 
 
 class BracketComposition(Children):
@@ -44,6 +41,7 @@ class BracketComposition(Children):
     ) -> None:
         self._settings = pair_settings(config)
         self._side = side
+        self._finished_at_start = journal.fold().last_finished_cycle_id
         name = side.venue.name
         super().__init__(
             config,
@@ -68,7 +66,7 @@ class BracketComposition(Children):
     def _pair(self, identity: Identity) -> Started:
         self._journal.flush()
         state = self._journal.fold()
-        entered, value = _entry(state)
+        entered, value = entry_of(state)
         core = Bracket(
             self._side.instrument,
             self._settings,
@@ -76,14 +74,10 @@ class BracketComposition(Children):
             ClientIds(OCO_PAIR),
             epoch=identity.epoch,
             iterations=self._config.run.iterations,
+            done=state.last_finished_cycle_id - self._finished_at_start,
             last_cycle_id=state.last_cycle_id,
+            released_cycle_id=state.last_released_cycle_id,
             entered=entered,
             entry_value=value,
         )
         return OcoPairActor.start(identity, core, self.route(OCO_PAIR), time.monotonic)
-
-
-def _entry(state: JournalState) -> tuple[Decimal, Decimal]:
-    """Base quantity and quote value of the entry fills since the position was last flat; zeros where nothing is held."""
-    fills = [event.fill for event in state.fills_since_flat if event.order is not None and event.order.role is Role.ENTRY]
-    return sum((fill.quantity for fill in fills), ZERO), sum((fill.quantity * fill.price for fill in fills), ZERO)

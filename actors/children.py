@@ -105,9 +105,10 @@ class Children:
         self._granted = dict.fromkeys(self._sides, 0)
         self._lot = max(side.instrument.lot_size for side in sides)
         self._state_at_start = journal.fold()
-        for fill in self._state_at_start.fills_since_flat:
-            # What a kill cut off between the journal and the files is made good; their own rows were written in their time.
+        for fill in self._state_at_start.recent_fills:
+            # What a kill cut off between the journal and the files is made good; a line that is there is not written twice.
             outputs.files.fill(fill)
+        for fill in self._state_at_start.fills_since_flat:
             self._pairs.handle(fill)
         self.fallback = FallbackPolicy(tuple((v, c) for v in self._sides for c in Channel), time.monotonic())
 

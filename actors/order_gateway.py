@@ -115,7 +115,7 @@ class OrderGateway(Actor):
             self._journal.record_intent(order, self._epoch)
         except JournalFailed as error:
             self._gate.handle(self._deny(order, f"no durable intent: {error}"))
-            self._route(Alert(level="critical", key="journal", text=f"the journal cannot be written: {error}", at=now))
+            self._alert_journal(error)
             return
         self._route(OrderSubmitted(order=order, at=now))
         if self.is_revoked:
@@ -130,8 +130,17 @@ class OrderGateway(Actor):
         return denied
 
     def _lease(self, message: LeaseClientIds) -> None:
-        start, end = self._journal.lease_client_ids(LEASE_SIZE)
+        """No answer while the journal cannot be written: the owner goes on with what it has, and asks again."""
+        try:
+            start, end = self._journal.lease_client_ids(LEASE_SIZE)
+        except JournalFailed as error:
+            self._alert_journal(error)
+            return
         self._route(ClientIdsLeased(owner=message.owner, start=start, end=end))
+
+    def _alert_journal(self, error: JournalFailed) -> None:
+        text = f"the journal cannot be written: {error}"
+        self._route(Alert(level="critical", key="journal", text=text, at=time.monotonic()))
 
     def _carry(self, events: tuple[Message, ...]) -> None:
         for event in events:

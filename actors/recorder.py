@@ -26,6 +26,7 @@ from core.messages import (
     OrderChanged,
     OrderSubmitted,
     PairClosed,
+    PairStateChanged,
     RateLimited,
     Tick,
     TradingStateChanged,
@@ -38,7 +39,7 @@ from core.types import TradingState
 DisplayEvent = PairRow | CycleFinished | Alert | TradingStateChanged | FeedChanged
 SHOWN = (CycleFinished, Alert, TradingStateChanged, FeedChanged)
 FLUSH_S = 0.25
-PAUSE_S = 0.02
+PAUSE_S = 0.05
 """It lets a burst pass before it begins: its work on a fill must not compete with the fill's hedge for the interpreter."""
 STATUS_S = 0.5
 
@@ -155,6 +156,8 @@ class Recorder(Actor):
                 self._totals.handle(message)
             case CycleFinished():
                 self._finish_cycle(message)
+            case PairStateChanged():
+                self._journal.note(message)
             case TradingStateChanged():
                 self._state = message.state
             case RateLimited():

@@ -59,8 +59,8 @@ def until(condition: Callable[[], Any], what: str, *, every_s: float = 0.2) -> A
 class Venues:
     """One simulator process without added delays; it ends with ``close``."""
 
-    def __init__(self, market: str) -> None:
-        command = [sys.executable, "-m", "simulator", "--latency", "none", "--market", market]
+    def __init__(self, market: str, churn: float) -> None:
+        command = [sys.executable, "-m", "simulator", "--latency", "none", "--market", market, "--churn", str(churn)]
         pipe = subprocess.PIPE
         self._child = subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True, start_new_session=True)
         assert self._child.stdout is not None
@@ -86,7 +86,7 @@ class Bot:
 
     def __init__(self, folder: Path, venues: Venues, *, iterations: int, arguments: tuple[str, ...] = ()) -> None:
         self.state = folder / "state"
-        self.started_at = time.monotonic()
+        self.started_at = time.time()
         config, keys = _write_files(folder, venues, iterations)
         command = [sys.executable, str(ROOT / "supervisor.py"), "run", str(config), "--env-file", str(keys), *arguments]
         self._output = folder / "output"
@@ -123,8 +123,25 @@ class Bot:
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
-    def frames(self) -> int:
-        """Stream frames received so far, by its own health dump."""
+    def cpu_share(self, over_s: float) -> float:
+        """Of one core."""
+        before, began = self.cpu_s(), time.monotonic()
+        time.sleep(over_s)
+        return (self.cpu_s() - before) / (time.monotonic() - began)
+
+    def frame_rate(self, over_s: float = 5.0) -> float:
+        """Stream frames received per second."""
+        before, began = self._frames(), time.monotonic()
+        time.sleep(over_s)
+        return (self._frames() - before) / (time.monotonic() - began)
+
+    def is_deciding(self) -> bool:
+        """Whether a first order was decided."""
+        log = self.state / "log.jsonl"
+        return log.exists() and b'"OrderSubmitted"' in log.read_bytes()
+
+    def _frames(self) -> int:
+        """By its own health dump."""
         dump = self.state / "health.json"
         before = dump.stat().st_mtime_ns if dump.exists() else 0
         self._child.send_signal(signal.SIGUSR1)
@@ -143,12 +160,17 @@ class Memory(NamedTuple):
 
 
 @contextmanager
-def run(market: str, *, iterations: int, arguments: tuple[str, ...] = ()) -> Iterator[tuple[Venues, Bot]]:
-    """Venues and a bot that trades with them; both are gone afterwards."""
+def run(
+    market: str, *, iterations: int = 0, churn: float = 0.0, core: int | None = None, arguments: tuple[str, ...] = ()
+) -> Iterator[tuple[Venues, Bot]]:
+    """Venues and a bot that trades with them; both are gone afterwards. ``churn``: more public frames per second; ``core``: the only
+    one that the bot may run on."""
     with tempfile.TemporaryDirectory(prefix="perpfarm-bench-") as name:
-        venues = Venues(market)
+        venues = Venues(market, churn)
         try:
             bot = Bot(Path(name), venues, iterations=iterations, arguments=arguments)
+            if core is not None:
+                os.sched_setaffinity(bot.pid, {core})
             try:
                 yield venues, bot
             finally:

@@ -10,6 +10,7 @@ from decimal import Decimal
 from core.client_ids import ClientIds
 from core.exposure import ExposureLedger
 from core.instrument import Instrument
+from core.journal_state import JournalState
 from core.messages import (
     Alert,
     AttemptFinished,
@@ -51,11 +52,14 @@ class Bracket:
         *,
         epoch: int = 0,
         iterations: int = 0,
+        done: int = 0,
         last_cycle_id: int = 0,
+        released_cycle_id: int = 0,
         entered: Decimal = ZERO,
         entry_value: Decimal = ZERO,
     ) -> None:
-        """``entered``, ``entry_value``: base quantity and quote value of the entry fills that an earlier life left uncovered."""
+        """``done``: brackets that earlier lives of this actor finished in this run; ``released_cycle_id``: the last one whose position the
+        user took over. ``entered``, ``entry_value``: base quantity and quote value of the entry fills that an earlier life left uncovered."""
         self._instrument = instrument
         self._settings = settings
         self._size = size
@@ -68,7 +72,8 @@ class Bracket:
         self._book: BookUpdated | None = None
         self._feeds: dict[Channel, FeedState] = {}
         self._state = TradingState.STARTING
-        self._done = 0
+        self._done = done
+        self._released_cycle_id = released_cycle_id
         self._started_at: float | None = None
         self._entered, self._entry_value = entered, entry_value
         if entered > 0:
@@ -130,7 +135,9 @@ class Bracket:
         is_held = abs(self.ledger.position(self._instrument.venue)) >= self._instrument.lot_size
         if is_held or self._entered > 0:
             self._started_at = now
-        if is_held and self.pair.entry_price is None:
+        if is_held and self._cycle_id == self._released_cycle_id:
+            self.pair.release()
+        elif is_held and self.pair.entry_price is None:
             self.pair.close("the price of its entry is not known any more", now)
 
     def _filled(self, message: FillRecorded, now: float) -> tuple[Message, ...]:
@@ -171,6 +178,8 @@ class Bracket:
             return out
         if before is not PairState.IDLE or (self._entered > 0 and not self._has_pending):
             out += self._finish(now)
+        if not self._has_pending:
+            out += self._run_finished(now)
         if self._is_stopping or self._is_finished or self._is_entry_refused or self._has_pending:
             return out
         return out + self._enter(now)
@@ -263,10 +272,14 @@ class Bracket:
         self._entered = self._entry_value = ZERO
         self.pair.entry_price = None
         self._done += 1
-        if self._iterations and self._done >= self._iterations:
-            self._is_finished = True
-            return (*facts, RunFinished(cycles=self._done, at=now))
         return facts
+
+    def _run_finished(self, now: float) -> tuple[Message, ...]:
+        """The configured number of brackets is done; told by a rebuilt actor too, whose predecessor may not have been heard."""
+        if self._is_finished or not self._iterations or self._done < self._iterations:
+            return ()
+        self._is_finished = True
+        return (RunFinished(cycles=self._done, at=now),)
 
     def _release(self, now: float) -> tuple[Message, ...]:
         """The user took the position over: this run is done with it."""
@@ -286,3 +299,9 @@ class Bracket:
         pair_at = self.pair.deadline(now)
         waits = [at for at in (pair_at, self._enter_at if self._enter_at > now else None) if at is not None]
         return min(waits, default=None)
+
+
+def entry_of(state: JournalState) -> tuple[Decimal, Decimal]:
+    """Base quantity and quote value of the entry fills since the position was last flat; zeros where nothing is held."""
+    fills = [event.fill for event in state.fills_since_flat if event.order is not None and event.order.role is Role.ENTRY]
+    return sum((fill.quantity for fill in fills), ZERO), sum((fill.quantity * fill.price for fill in fills), ZERO)

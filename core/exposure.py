@@ -66,9 +66,9 @@ class ExposureLedger:
             case _:
                 pass
 
-    def register(self, order: PlaceOrder) -> None:
+    def register(self, order: PlaceOrder) -> OrderSnapshot:
         """Count an order from the moment it is decided, before anybody has confirmed anything."""
-        self._pending[order.client_order_id] = OrderSnapshot(
+        snapshot = self._pending[order.client_order_id] = OrderSnapshot(
             client_order_id=order.client_order_id,
             venue=order.venue,
             symbol=order.symbol,
@@ -81,6 +81,7 @@ class ExposureLedger:
             recorded_quantity=ZERO,
             cycle_id=order.cycle_id,
         )
+        return snapshot
 
     def _update(self, order: OrderSnapshot) -> None:
         if order.is_closed and order.pending_quantity == 0:

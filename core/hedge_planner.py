@@ -155,7 +155,8 @@ class HedgePlanner:
         self._exposed_since = now if self._exposed_since is None else self._exposed_since
         out += self._alarm(exposure, now)
         need = -self.ledger.uncovered
-        is_over_covered = need * exposure > 0  # More is on its way than is exposed: if it fills, that is an exposure then, not now.
+        # Where more is on its way than is exposed, that is an exposure if it fills, not now.
+        is_over_covered = need * exposure > 0
         if abs(need) < self._hedge.lot_size or is_over_covered or now < self._retry_at:
             return tuple(out)
         if self._state is TradingState.HALTED or self._ids.left == 0:

@@ -25,6 +25,7 @@ from core.messages import (
     OrderRejected,
     OrderSnapshot,
     OrderSubmitted,
+    PairStateChanged,
     PlaceOrder,
     SubmitNotSent,
     SubmitUnknown,
@@ -34,6 +35,8 @@ from core.types import ZERO, ClientOrderId, TradeId, VenueId, VenueOrderId
 SETTLED_ORDERS_KEPT = 10_000
 FILL_KEYS_KEPT = 50_000
 FILLS_SINCE_FLAT_KEPT = 1_000
+RECENT_FILLS_KEPT = 100
+"""Far more than the files of reports can be behind the journal."""
 
 Kind = Literal["INTENT", "SENT", "ACK", "FILL", "TERMINAL", "FENCE", "LEASE", "CYCLE", "STOP", "BASE", "NOTE"]
 
@@ -81,6 +84,7 @@ class JournalState(Message, frozen=True, kw_only=True):
 
     ``orders``: the 10,000 latest settled ones in the order they settled, then every unsettled one. ``fill_keys``: the latest 50,000.
     ``positions`` count every fill ever. ``fills_since_flat``: what a pair ledger needs to know which fills are still uncovered.
+    ``recent_fills``: the latest, flat or not, whose lines in the report files a kill may have cut off.
     ``was_stopped_cleanly`` is false from the first record of a run until its clean stop.
     """
 
@@ -91,8 +95,10 @@ class JournalState(Message, frozen=True, kw_only=True):
     positions: tuple[NetPosition, ...] = ()
     last_fills: tuple[LastFill, ...] = ()
     fills_since_flat: tuple[FillRecorded, ...] = ()
+    recent_fills: tuple[FillRecorded, ...] = ()
     last_cycle_id: int = 0
     last_finished_cycle_id: int = 0
+    last_released_cycle_id: int = 0
     was_stopped_cleanly: bool = True
 
     @property
@@ -146,6 +152,7 @@ Record = (
     | AttemptStarted
     | AttemptFinished
     | CycleFinished
+    | PairStateChanged
 )
 
 
@@ -162,7 +169,7 @@ def kind_of(message: Message) -> Kind:
             return "TERMINAL" if order.is_closed else "ACK"
         case FillRecorded() | FillReported():
             return "FILL"
-        case AttemptStarted() | AttemptFinished() | CycleFinished():
+        case AttemptStarted() | AttemptFinished() | CycleFinished() | PairStateChanged():
             return "CYCLE"
         case Fence():
             return "FENCE"
@@ -184,6 +191,7 @@ class JournalFold:
         self.epoch = 0
         self._last_cycle_id = 0
         self._last_finished_cycle_id = 0
+        self._last_released_cycle_id = 0
         self._load(JournalState())
 
     def apply(self, record: Message, wall_ms: int) -> None:
@@ -207,6 +215,7 @@ class JournalFold:
             case FillRecorded(fill=fill, order=snapshot):
                 if self._fill(fill, snapshot):
                     self._fills_since_flat.append(record)
+                    self._recent_fills.append(record)
                     self._forget_when_flat()
             case FillReported():
                 self._fill(record, None)
@@ -215,6 +224,8 @@ class JournalFold:
             case CycleFinished(cycle_id=cycle_id):
                 self._see_cycle(cycle_id)
                 self._last_finished_cycle_id = max(self._last_finished_cycle_id, cycle_id)
+            case PairStateChanged(cycle_id=cycle_id, state="RELEASED"):
+                self._last_released_cycle_id = max(self._last_released_cycle_id, cycle_id)
             case _:
                 pass
 
@@ -227,8 +238,10 @@ class JournalFold:
             positions=tuple(NetPosition(*key, quantity) for key, quantity in sorted(self._positions.items())),
             last_fills=tuple(LastFill(*item) for item in sorted(self._last_fill_ms.items())),
             fills_since_flat=tuple(self._fills_since_flat),
+            recent_fills=tuple(self._recent_fills),
             last_cycle_id=self._last_cycle_id,
             last_finished_cycle_id=self._last_finished_cycle_id,
+            last_released_cycle_id=self._last_released_cycle_id,
             was_stopped_cleanly=self._was_stopped_cleanly,
         )
 
@@ -241,8 +254,10 @@ class JournalFold:
         self._positions = {(position.venue, position.symbol): position.quantity for position in base.positions}
         self._last_fill_ms = {last.venue: last.venue_time_ms for last in base.last_fills}
         self._fills_since_flat = deque(base.fills_since_flat, FILLS_SINCE_FLAT_KEPT)
+        self._recent_fills = deque(base.recent_fills, RECENT_FILLS_KEPT)
         self._last_cycle_id = base.last_cycle_id
         self._last_finished_cycle_id = base.last_finished_cycle_id
+        self._last_released_cycle_id = base.last_released_cycle_id
         self._was_stopped_cleanly = base.was_stopped_cleanly
 
     def _see_cycle(self, cycle_id: int) -> None:

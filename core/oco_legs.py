@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 
 from core.messages import OrderSnapshot
@@ -18,11 +18,23 @@ _STANDING = (OrderState.ACCEPTED, OrderState.PARTIALLY_FILLED)
 class Leg:
     """What the pair knows and did about one leg order; the facts are in the snapshot. Times are monotonic seconds, None = never."""
 
-    __slots__ = ("cancel_sent_at", "doubted_at", "ended_at", "is_judged", "order", "stood_at", "unknown_since")
+    __slots__ = (
+        "_cancels",
+        "cancel_due_at",
+        "cancel_sent_at",
+        "doubted_at",
+        "ended_at",
+        "is_judged",
+        "order",
+        "stood_at",
+        "unknown_since",
+    )
 
     def __init__(self, order: OrderSnapshot) -> None:
         self.order = order
         self.cancel_sent_at: float | None = None
+        self._cancels = 0
+        self.cancel_due_at = 0.0
         self.doubted_at: float | None = None
         self.unknown_since: float | None = None
         self.stood_at: float | None = None
@@ -42,6 +54,11 @@ class Leg:
             self.ended_at, self.is_judged = None, False
         elif self.ended_at is None:
             self.ended_at = now
+
+    def asked_to_cancel(self, now: float, pauses_s: Sequence[float]) -> None:
+        self.cancel_sent_at = now if self.cancel_sent_at is None else self.cancel_sent_at
+        self.cancel_due_at = now + pauses_s[min(self._cancels, len(pauses_s) - 1)]
+        self._cancels += 1
 
     @property
     def is_open(self) -> bool:

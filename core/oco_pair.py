@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from decimal import Decimal
-from typing import Literal, NamedTuple
 
 from core.client_ids import ClientIds
 from core.exposure import ExposureLedger
@@ -27,8 +26,9 @@ from core.messages import (
     QueryOrder,
 )
 from core.oco_legs import Leg, Legs, cover_of, keepers
+from core.oco_orders import ExitOrders, PairSettings
 from core.oco_states import PairState, transition
-from core.types import BPS, ClientOrderId, OrderState, Priority, Role, Side, TimeInForce
+from core.types import ZERO, ClientOrderId, OrderState, Priority, Role, Side
 
 __all__ = ["OcoPair", "PairSettings", "PairState"]
 
@@ -44,27 +44,21 @@ UNSEEN_PATIENCE_S = 2.0
 NAKED_ALARM_S = 1.0
 ENTRY_PATIENCE_S = 0.25
 """While the entry may still bring fills, a stop for all of them waits so long."""
+RESIZE_PATIENCE_S = 0.2
+"""A take-profit fills in many pieces: the stop is made smaller once they pause, since an excess is only the venue's to reduce."""
+REPAIR_PATIENCE_S = 0.1
+"""A leg that is just filling brings its other fills in this time: one repair instead of one for each."""
 COVER_CLOSING_S = 0.5
 """A position that is being closed is covered too, if the closing takes longer."""
+CANCEL_AGAIN_S = (0.5, 1.0, 2.0, 5.0)
+"""A cancel that is not even acknowledged is repeated, beside what the tracker repeats: the sibling must not live on."""
 CANCEL_ALARM_S = 5.0
 CLOSE_ALARM_S = 5.0
 RETRY_S = (0.0, 0.1, 0.3, 1.0)
 FILLS_LOOKBACK_S = 60.0
-STOP_SLIPPAGE_BPS = Decimal(1000)
-"""Worst price of a triggered market leg, relative to its trigger: the venue asks for one even on market orders (apex.md §3)."""
 BY_HAND = frozenset({"", "USER_CANCELED"})
 """Reasons of a cancel that nobody but a person can have asked for (apex.md §3); the other venues give none."""
 _EXITS = (Role.SL, Role.TP)
-
-
-class PairSettings(NamedTuple):
-    """``side`` of the entry; percentages of the entry price; ``close_ladder_bps`` caps the IOC that closes."""
-
-    side: Side
-    take_profit_pct: Decimal
-    stop_loss_pct: Decimal
-    on_manual_cancel: Literal["cancel_sibling", "keep_stop", "close"]
-    close_ladder_bps: tuple[Decimal, ...]
 
 
 class _Retry:
@@ -89,9 +83,8 @@ class OcoPair:
     ) -> None:
         self._instrument = instrument
         self._settings = settings
-        self._ids = ids
+        self._orders = ExitOrders(instrument, settings, ids, epoch)
         self._ledger = ledger
-        self._epoch = epoch
         self.state = PairState.IDLE
         self.cycle_id = 0
         self.entry_price: Decimal | None = None
@@ -101,6 +94,7 @@ class OcoPair:
         self._is_ending = False
         self._alarmed: set[ClientOrderId] = set()
         self._closes: set[ClientOrderId] = set()
+        self._seen_held, self._seen_held_at = ZERO, 0.0
         self._begin()
 
     def _begin(self) -> None:
@@ -136,6 +130,10 @@ class OcoPair:
                 leg = self.legs.add(order)
                 leg.follow(order, now)
                 leg.doubted_at = now
+
+    def release(self) -> None:
+        """An earlier life has left the position to the user."""
+        self.state = PairState.RELEASED
 
     def follow(self, order: OrderSnapshot, now: float) -> tuple[Message, ...]:
         """Fold one order's news. The fills that may explain the end of a leg are asked for at once; ``step`` judges it."""
@@ -244,6 +242,8 @@ class OcoPair:
         if self.state is PairState.RELEASED:
             return out + self._cancel_open("the sibling was cancelled by hand", now)
         held, lot = self.held, self._instrument.lot_size
+        if held != self._seen_held:
+            self._seen_held, self._seen_held_at = held, now
         if held >= lot and self._is_ending:
             self._begin_close("the run is ending", now)
         if held <= -lot:
@@ -264,7 +264,9 @@ class OcoPair:
         if not keepers(stops, held):
             return self._enter(PairState.ARMING, "the stop does not stand yet", now) + out
         out += self._take_profit(takes, held, now)
-        is_served = not self._wants_take_profit or held - cover_of(leg for leg in takes if leg.is_standing) < self._smallest
+        is_served = (
+            not self._wants_take_profit or held - cover_of(leg for leg in takes if leg.is_standing) < self._orders.smallest
+        )
         return (self._enter(PairState.ARMED, "the legs stand", now) if is_served else ()) + out
 
     def _cover(self, stops: list[Leg], held: Decimal, now: float) -> tuple[Message, ...]:
@@ -274,15 +276,16 @@ class OcoPair:
         if missing > 0:
             if self.legs.is_judging(Role.SL) or self._awaits_entry(now) or len(stops) >= MAX_STOPS:
                 return ()
-            return self._place_stop(missing if missing >= self._smallest else held, now)
+            return self._place_stop(missing if missing >= self._orders.smallest else held, now)
         kept = keepers(stops, held)
         if not kept:
             return ()
         exact = [leg for leg in counted if leg.is_in_flight and leg.cover == held]
         spare = [leg for leg in stops if leg not in kept and leg not in exact]
         out = self._cancel(spare, "stop resized", now)
-        is_exact = cover_of(kept) == held or any(leg.is_in_flight for leg in counted) or held < self._smallest
-        return out if is_exact or len(stops) >= MAX_STOPS else out + self._place_stop(held, now)
+        is_exact = cover_of(kept) == held or any(leg.is_in_flight for leg in counted) or held < self._orders.smallest
+        must_wait = now - self._seen_held_at < RESIZE_PATIENCE_S or len(stops) >= MAX_STOPS
+        return out if is_exact or must_wait else out + self._place_stop(held, now)
 
     def _awaits_entry(self, now: float) -> bool:
         """One stop for an entry that comes in many fills, instead of one for each."""
@@ -295,14 +298,9 @@ class OcoPair:
         resting = cover_of(takes)
         if resting > held:
             return self._cancel(takes, "take-profit above the position", now)
-        if held - resting < self._smallest or self.legs.is_judging(Role.TP):
+        if held - resting < self._orders.smallest or self.legs.is_judging(Role.TP):
             return ()
         return self._place_take_profit(held - resting, now)
-
-    @property
-    def _smallest(self) -> Decimal:
-        """The least quantity of an order."""
-        return max(self._instrument.min_quantity, self._instrument.lot_size)
 
     def _tidy_up(self, now: float) -> tuple[Message, ...]:
         """Flat: every leg that may still fill must be seen to end."""
@@ -354,6 +352,9 @@ class OcoPair:
             self._is_repair_told = self._has_failed = True
             self._retries[Role.REPAIR] = _Retry()
             out += (_alert("both-legs", f"both legs filled: {overshoot} beyond flat is being repaired", now, is_critical=True),)
+        is_filling = any(leg.is_open and leg.order.filled_quantity > 0 for leg in self.legs)
+        if is_filling and now - self._seen_held_at < REPAIR_PATIENCE_S:
+            return out
         return out + self._take(self._settings.side, overshoot, book, now)
 
     def _take(self, side: Side, quantity: Decimal, book: BookUpdated | None, now: float) -> tuple[Message, ...]:
@@ -361,13 +362,12 @@ class OcoPair:
         if any(order.role is Role.REPAIR for order in self._ledger.pending(makers=False)):
             return ()
         levels = () if book is None else book.asks if side is Side.BUY else book.bids
-        wanted, retry = self._instrument.quantity_down(quantity), self._retries[Role.REPAIR]
-        if wanted < self._smallest or now < retry.at or not levels or self._ids.left == 0:
+        wanted = self._orders.quantity(quantity)
+        if not levels or not self._may_place(Role.REPAIR, wanted, now):
             return ()
-        ladder = self._settings.close_ladder_bps
-        cap = ladder[min(retry.misses, len(ladder) - 1)]
-        price = self._instrument.price_passive(levels[0].price * (1 + side.sign * cap * BPS), side)
-        return (self._order(Role.REPAIR, side, wanted, price, levels[0].price, TimeInForce.IOC),)
+        order = self._orders.ioc(side, wanted, levels[0].price, self._retries[Role.REPAIR].misses, self.cycle_id)
+        self._ledger.register(order)
+        return (order,)
 
     def _follow_close(self, order: OrderSnapshot, now: float) -> tuple[Message, ...]:
         if not order.is_closed or order.filled_quantity >= order.quantity or order.client_order_id in self._closes:
@@ -383,73 +383,33 @@ class OcoPair:
     # ---- orders --------------------------------------------------------------------------------------------------------------
 
     def _place_stop(self, quantity: Decimal, now: float) -> tuple[Message, ...]:
-        settings, instrument = self._settings, self._instrument
-        quantity = instrument.quantity_down(quantity)
+        quantity = self._orders.quantity(quantity)
         if not self._may_place(Role.SL, quantity, now) or self.entry_price is None:
             return ()
-        exit_side = settings.side.opposite
-        trigger = instrument.price_nearest(self.entry_price * (1 - settings.side.sign * settings.stop_loss_pct / 100))
-        price = instrument.price_passive(trigger * (1 + exit_side.sign * STOP_SLIPPAGE_BPS * BPS), exit_side)
-        return self._leg(self._order(Role.SL, exit_side, quantity, price, trigger, TimeInForce.GTC, trigger_price=trigger))
+        return self._leg(self._orders.stop(self.entry_price, quantity, self.cycle_id))
 
     def _place_take_profit(self, quantity: Decimal, now: float) -> tuple[Message, ...]:
-        settings, instrument = self._settings, self._instrument
-        quantity = instrument.quantity_down(quantity)
+        quantity = self._orders.quantity(quantity)
         if not self._may_place(Role.TP, quantity, now) or self.entry_price is None:
             return ()
-        price = instrument.price_nearest(self.entry_price * (1 + settings.side.sign * settings.take_profit_pct / 100))
-        return self._leg(self._order(Role.TP, settings.side.opposite, quantity, price, price, TimeInForce.GTC))
+        return self._leg(self._orders.take_profit(self.entry_price, quantity, self.cycle_id))
 
     def _may_place(self, role: Role, quantity: Decimal, now: float) -> bool:
-        return quantity >= self._smallest and now >= self._retries[role].at and self._ids.left > 0
+        return quantity >= self._orders.smallest and now >= self._retries[role].at and self._orders.can_place
 
     def _leg(self, order: PlaceOrder) -> tuple[Message, ...]:
-        pending = self._ledger.pending(makers=False)
-        self.legs.add(next(each for each in pending if each.client_order_id == order.client_order_id))
+        self.legs.add(self._ledger.register(order))
         return (order,)
-
-    def _order(
-        self,
-        role: Role,
-        side: Side,
-        quantity: Decimal,
-        price: Decimal,
-        reference: Decimal,
-        time_in_force: TimeInForce,
-        *,
-        trigger_price: Decimal | None = None,
-    ) -> PlaceOrder:
-        order = PlaceOrder(
-            client_order_id=self._ids.take(),
-            venue=self._instrument.venue,
-            symbol=self._instrument.symbol,
-            side=side,
-            quantity=quantity,
-            price=price,
-            time_in_force=time_in_force,
-            role=role,
-            cycle_id=self.cycle_id,
-            reference_price=reference,
-            reduce_only=True,
-            trigger_price=trigger_price,
-            trigger_kind="stop" if trigger_price is not None else None,
-            is_market=trigger_price is not None,
-            priority=Priority.P0,
-            owner=self._ids.owner,
-            epoch=self._epoch,
-        )
-        self._ledger.register(order)
-        return order
 
     def _cancel_open(self, reason: str, now: float) -> tuple[Message, ...]:
         return self._cancel([leg for leg in self.legs if leg.is_open], reason, now)
 
     def _cancel(self, legs: list[Leg], reason: str, now: float) -> tuple[Message, ...]:
-        """One cancel per leg; the tracker repeats it until a terminal state is seen, and so do we where even that does not help."""
+        """Cancels that are due; a leg is done with when a terminal state is seen, not when its cancel was asked for."""
         out = []
         for leg in legs:
-            if leg.cancel_sent_at is None or now - leg.cancel_sent_at >= CANCEL_ALARM_S:
-                leg.cancel_sent_at = now
+            if now >= leg.cancel_due_at:
+                leg.asked_to_cancel(now, CANCEL_AGAIN_S)
                 order = leg.order
                 out.append(
                     CancelOrder(

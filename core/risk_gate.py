@@ -127,7 +127,11 @@ class RiskGate:
         return Denial(f"more than {self._limits.max_orders_per_minute} orders in a minute", is_fat_finger=True)
 
     def _maker(self, order: PlaceOrder) -> Denial | None:
-        """Admission before exposure: the worst case after this order must stay inside the bound."""
+        """Admission before exposure: the worst case after this order must stay inside the bound.
+
+        Quotes rest on one side only: fills that offset each other would free room here while the other venue's gate, a few messages
+        behind, still lets the first of them be hedged.
+        """
         ledger, limits = self.ledger, self._limits
         if self.state is not TradingState.ACTIVE:
             return Denial(f"no quotes while {self.state.value}")
@@ -135,6 +139,8 @@ class RiskGate:
             return Denial(f"exposure {ledger.net} is not hedged")
         if ledger.has_unknown:
             return Denial("an order is of unknown outcome")
+        if any(each.side is not order.side for each in ledger.pending(makers=True)):
+            return Denial("a quote of the other side may still fill")
         if ledger.worst_delta(order) > limits.max_delta:
             return Denial(f"delta could reach {ledger.worst_delta(order)}, above {limits.max_delta}")
         if not order.reduce_only and ledger.worst_position(order.venue, order) > limits.max_position:

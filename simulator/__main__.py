@@ -1,7 +1,8 @@
 """The simulated venues as a process of their own, so that their ledger outlives any bot under test.
 
 ``python -m simulator --market lively --seed 1 --control-port 0 --state FILE`` prints one JSON line of endpoints and credentials, then
-serves until SIGTERM, SIGINT or the end of its standard input. Must never listen on anything but loopback.
+serves until SIGTERM, SIGINT or the end of its standard input. ``--venues grvt,backpack,apex`` serves ApeX as well. Must never listen on
+anything but loopback.
 """
 
 from __future__ import annotations
@@ -46,6 +47,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--venues", type=_venues, default=DEFAULT_VENUES, help=f"comma-separated, of {', '.join(VENUES)}; the first is primary"
     )
+    parser.add_argument(
+        "--churn",
+        type=float,
+        default=0.0,
+        help="that many more changes per second of the hedge venue's book, each a frame of its own",
+    )
     parser.add_argument("--latency", choices=("real", "none"), default="real")
     return parser
 
@@ -63,7 +70,10 @@ async def _serve(arguments: argparse.Namespace) -> None:
     _stop_on_signals(stopped)
     _stop_with_stdin(stopped)
     delays = REAL_DELAYS if arguments.latency == "real" else dict.fromkeys(REAL_DELAYS, Delays())
-    site = Site(PROFILES[arguments.market], arguments.seed, RealClock(), delays, arguments.venues)
+    profile = PROFILES[arguments.market]
+    if arguments.churn > 0:
+        profile = profile._replace(conflate_s=0.0, churn_rate=arguments.churn)
+    site = Site(profile, arguments.seed, RealClock(), delays, arguments.venues)
     await site.open()
     control = Control(site, arguments.state)
     port = await serve_http(control.handle, arguments.control_port)

@@ -122,6 +122,7 @@ class ApexDesk:
         self._taker_rate = taker_rate
         self._order_ids = itertools.count(FIRST_ORDER_ID)
         self._by_client_id: dict[str, ApexOrder] = {}
+        self._live: dict[int, ApexOrder] = {}
         self._triggers = TriggerBook()
         self._expiries: list[tuple[float, int]] = []
         self._sampled: set[str] = set()
@@ -156,7 +157,7 @@ class ApexDesk:
 
     def live(self, symbol: str | None = None) -> list[ApexOrder]:
         """Orders that may still fill, oldest first."""
-        return [order for order in self.orders.values() if order.status in LIVE and symbol in (None, order.symbol)]
+        return [order for order in self._live.values() if symbol in (None, order.symbol)]
 
     def request_cancel(self, order: ApexOrder) -> None:
         """Acknowledged now, carried out later; it may have filled by then. Raises Refusal for an order past cancelling."""
@@ -214,6 +215,7 @@ class ApexDesk:
 
     def _enter(self, order: ApexOrder) -> None:
         self.remember(order)
+        self._live[order.order_id] = order
         for leg in order.legs:
             self._by_client_id[leg.client_id] = order
         heapq.heappush(self._expiries, (order.expires_at, order.order_id))
@@ -394,6 +396,7 @@ class ApexDesk:
 
     def _after_end(self, order: ApexOrder) -> None:
         """What an end brings about: the legs of an entry that filled, the siblings of an exit where the venue minds them."""
+        self._live.pop(order.order_id, None)
         if order.legs and order.succeeded.size:
             for leg in order.legs:
                 self._attach(order, leg)

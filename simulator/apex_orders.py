@@ -148,10 +148,10 @@ def check_order(order: ApexOrder, instrument: Instrument, taker_rate: Decimal, n
         raise Refusal(3, text, "ORDER_PRICE_MUST_GREETER_ZERO", {"price": f"{order.price:f}"})
     if order.price % instrument.tick_size:
         raise Refusal(3, f"Order price must be a multiple of {instrument.tick_size}")
-    if order.size % instrument.lot_size:
-        raise Refusal(3, f"Order size must be a multiple of {instrument.lot_size}")
     if order.size < instrument.min_quantity:
         raise Refusal(3, "Order size is smaller than the minimum", "ORDER_SIZE_SMALLER_THAN_SYMBOL_MIN_ORDER_SIZE")
+    if order.size % instrument.lot_size:
+        raise Refusal(3, f"Order size must be a multiple of {instrument.lot_size}")
     if order.limit_fee < limit_fee(order.price, order.size, taker_rate).quantize(FEE_STEP, ROUND_DOWN):
         raise Refusal(3, "Order limit fee is not enough", "ORDER_LIMIT_FEE_NOT_ENOUGH")
     if order.is_conditional and (order.trigger_price is None or order.trigger_price <= 0):

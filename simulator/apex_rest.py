@@ -150,9 +150,14 @@ class ApexRoutes:
     # -- orders --------------------------------------------------------------------------------------------------------
 
     def _place(self, form: Form) -> object:
-        """The order as it was accepted: PENDING or UNTRIGGERED, whatever happens to it in the same instant."""
+        """The order as it was accepted: PENDING or UNTRIGGERED, whatever happens to it in the same instant. Prices are told with the
+        digits of the tick, however they were sent."""
         order = parse_order(form, self._market.instruments, self._desk.next_order_id(), self._clock.now())
         self._check(order)
+        tick = self._market.instruments[order.symbol].tick_size
+        order.price = order.price.quantize(tick)
+        if order.trigger_price is not None:
+            order.trigger_price = order.trigger_price.quantize(tick)
         if order.type == "MARKET":
             self._desk.reprice_market(order)
         row = self._row(order)

@@ -62,13 +62,12 @@ class MarketProfile(NamedTuple):
 
 
 _DEEP = VenueShape(12, 8, 12_000.0, 0.8, 1_500.0, 1.0, 2.0)
-_BRISK = MarketProfile(VenueShape(12, 8, 300.0, 8.0, 900.0, 0.2, 10.0), _DEEP._replace(taker_rate=0.0), 0.12, 1, 3, 2)
+_BRISK = MarketProfile(VenueShape(12, 8, 2_000.0, 8.0, 3_000.0, 0.2, 100.0), _DEEP._replace(taker_rate=0.0), 0.12, 1, 3, 2)
 """Takers that sweep the touch several times a second: a maker fills as soon as it rests, in one piece (bench/)."""
 PROFILES: Mapping[str, MarketProfile] = {
     "lively": MarketProfile(VenueShape(12, 8, 3_000.0, 0.7, 2_400.0, 1.0, 5.0), _DEEP, 1.2, 2, 3, 3),
     "seeds": MarketProfile(VenueShape(12, 8, 9_000.0, 0.063, 2_400.0, 1.0, 2.0), _DEEP, 0.12, 1, 3, 2),
     "brisk": _BRISK,
-    "flood": _BRISK._replace(conflate_s=0.0, churn_rate=1_000.0),
 }
 
 

@@ -67,7 +67,7 @@ class HedgeStopwatch:
             while waiting < len(fills) and fills[waiting].at < at and open_quantity > 0:
                 open_quantity -= fills[waiting].quantity
                 waiting += 1
-        return {"raw": {"fills": [f.at for f in fills], "requests": [at for _, at in self._bodies]}, "fills": len(fills), "requests": len(self._bodies), "pairs_us": pairs, "unpaired": len(fills) - len(pairs)}
+        return {"fills": len(fills), "requests": len(self._bodies), "pairs_us": pairs, "unpaired": len(fills) - len(pairs)}
 
     def _maker_fills(self) -> list[_Sent]:
         """Each once, when it was first told; the same fill goes to every selector that covers it."""

@@ -110,7 +110,7 @@ class Api:
         for page in range(MAX_PAGES):
             rows = self.read(call(page), parser, until)
             if isinstance(rows, ReadFailed):
-                return rows._replace(is_missing=False)
+                return rows
             found.extend(rows[0])
             if rows[1] < requests.PAGE:
                 return tuple(found)

@@ -231,7 +231,8 @@ def test_one_shortfall_is_one_step_however_often_its_end_is_told() -> None:
         fill_of = filled(hedge, trade_id, "0.02", total, state=S.EXPIRED).fill
         rig.do(FillRecorded(fill=fill_of, order=snapshot(hedge, S.EXPIRED, "0.04", recorded=total), at=0.0))
         rig.do(changed(hedge, S.EXPIRED, "0.04", recorded=total, venue_order_id="v"))
-    assert [(1, 2)] == [(second.attempt, order.attempt) for order in orders_in(rig.end(second, S.EXPIRED))]
+    third = orders_in(rig.end(second, S.EXPIRED))
+    assert [(1, 2, Role.HEDGE)] == [(second.attempt, order.attempt, order.role) for order in third]
 
 
 def climb(rig: Rig) -> list[tuple[Message, ...]]:

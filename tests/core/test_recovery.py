@@ -78,6 +78,13 @@ def test_recorded_fills_are_not_pending_again() -> None:
     assert [D("0.06")] == [order.pending_quantity for order in orders]
 
 
+def test_the_journals_fills_count_whatever_the_last_snapshot_said() -> None:
+    """A snapshot taken before a fill may be written after it."""
+    state = fold(intent(MAKER), filled(MAKER, "t1", "0.04"), changed(MAKER, OrderState.ACCEPTED))
+    orders = ledger_of(state, POLICIES, "gate", NOW, WALL_MS).orders
+    assert [D("0.06")] == [order.pending_quantity for order in orders]
+
+
 def test_gate_and_tracker_start_from_the_same_facts() -> None:
     state = fold(intent(MAKER), filled(MAKER, "t1", "0.04"), intent(HEDGE))
     ledger = ledger_of(state, POLICIES, "gate", NOW, WALL_MS)

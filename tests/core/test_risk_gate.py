@@ -84,6 +84,13 @@ def test_a_quote_that_passed_counts_against_the_next() -> None:
     assert "delta could reach 0.20" in reason(made, place(2))
 
 
+def test_quotes_rest_on_one_side_only() -> None:
+    """Two quotes that offset each other would let the gates of two venues, which never know exactly the same, count one hedge twice."""
+    made = gate()
+    made.check(place(1, quantity="0.05"), 0.0)
+    assert "other side" in reason(made, place(2, side=SELL, quantity="0.05"))
+
+
 def test_unhedged_exposure_bars_quotes() -> None:
     assert "is not hedged" in reason(gate(grvt="0.01"), place(1, quantity="0.01"))
 
@@ -256,6 +263,7 @@ class Market:
         self.inboxes: dict[str, list[Message]] = {venue: [] for venue in POLICIES}
         self.facts: list[Message] = []
         self.living: dict[int, tuple[PlaceOrder, Decimal]] = {}
+        self.arrived: set[int] = set()
         self.delta = D(0)
         self.worst = D(0)
         self.passed = 0
@@ -285,6 +293,7 @@ class Market:
         self.hear(submitted(order, self.now))
         if self.chance.random() < 0.8:
             self.living[order.client_order_id] = (order, D(0))
+            self.arrived.add(order.client_order_id)
             self.facts.append(report(order, S.ACCEPTED))
         accepted = OrderAccepted(venue=order.venue, client_order_id=order.client_order_id, venue_order_id=None, at=self.now)
         is_answered = order.client_order_id in self.living and self.chance.random() < 0.7
@@ -320,7 +329,7 @@ class Market:
             self.facts.append(report(order, S.CANCELED, str(done), source=Source.REST))
             return
         for order in self.tracker.open_orders:
-            if order.state is S.UNKNOWN and order.place.client_order_id not in self.living and order.filled_quantity == 0:
+            if order.state is S.UNKNOWN and order.place.client_order_id not in self.arrived:
                 self.facts.append(not_found(order.place, self.now + 10.0))
 
     def tell(self) -> None:
@@ -365,4 +374,4 @@ def test_the_bound_is_reached_and_orders_do_pass() -> None:
     for market in markets:
         for _ in range(150):
             market.step()
-    assert (LIMITS.max_delta, True) == (max(market.worst for market in markets), sum(market.passed for market in markets) > 100)
+    assert (LIMITS.max_delta, True) == (max(market.worst for market in markets), sum(market.passed for market in markets) > 60)

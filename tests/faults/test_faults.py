@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.process.kit import CREATE, VENUES, Bot, World, until
+from tests.process.kit import CREATE, VENUES, Bot, World, by_night, until
 
 CLOSINGS: list[dict[str, Any]] = [
     {"how": "close", "code": 1000},
@@ -15,11 +15,6 @@ CLOSINGS: list[dict[str, Any]] = [
     {"how": "close", "code": 1012},
     {"how": "abort"},
 ]
-
-
-def by_night(*values: Any) -> list[Any]:
-    """Parameters that only ``make night`` runs."""
-    return [pytest.param(value, marks=pytest.mark.night) for value in values]
 
 
 STREAMS = [(venue, channel) for venue in VENUES for channel in ("market", "account")]

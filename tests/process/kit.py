@@ -22,6 +22,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 60.0
 """A hang guard: nothing that is waited for takes anywhere near this long."""
@@ -48,6 +50,11 @@ max_position = "0.50"
 fx           = {{ "USDC/USDT" = "1.0" }}
 {endpoints}
 """
+
+
+def by_night(*values: Any) -> list[Any]:
+    """Parameters that only ``make night`` runs."""
+    return [pytest.param(value, marks=pytest.mark.night) for value in values]
 
 
 def until(condition: Callable[[], Any], what: str) -> Any:

@@ -2,11 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.process.kit import ETH, World
+from tests.process.kit import ETH, World, opened
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Venues that no test of this file ever changes."""
+    yield from opened(tmp_path_factory.mktemp("refusals"))
+
+
+@pytest.fixture
+def world(shared: World) -> World:
+    """The shared one with a configuration and credentials that are good."""
+    shared.write_config()
+    shared.write_credentials(shared.venues.credentials)
+    shared.env_file.chmod(0o600)
+    return shared
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[World]:
+    """For the tests that do something to venues or state folder."""
+    yield from opened(tmp_path)
 
 
 def refused(world: World, *arguments: str) -> tuple[int, str]:
@@ -101,10 +123,10 @@ def foreign_position(world: World, venue: str) -> None:
 
 @pytest.mark.parametrize("venue", ["grvt", "backpack"])
 @pytest.mark.parametrize(("make", "word"), [(foreign_order, "orders"), (foreign_position, "position")])
-def test_what_is_not_ours_at_a_venue_is_refused(world: World, venue: str, make: Callable[[World, str], None], word: str) -> None:
+def test_what_is_not_ours_at_a_venue_is_refused(own: World, venue: str, make: Callable[[World, str], None], word: str) -> None:
     """An open order or a position that the journal does not explain: exit code 2, venue and kind in the line."""
-    make(world, venue)
-    code, line = refused(world)
+    make(own, venue)
+    code, line = refused(own)
     assert (2, True) == (code, f"{venue} {word}" in line), line
 
 
@@ -116,9 +138,9 @@ def test_a_state_folder_that_cannot_be_made_is_refused_by_its_path(world: World)
     assert (2, True) == (code, "file/state" in line), line
 
 
-def test_a_journal_that_is_no_database_is_refused(world: World) -> None:
+def test_a_journal_that_is_no_database_is_refused(own: World) -> None:
     """Exit code 3: what is open at the venues is unknown; the file is named and left as it is."""
-    world.state.mkdir()
-    (world.state / "journal.sqlite").write_bytes(b"not a database" * 400)
-    code, line = refused(world)
+    own.state.mkdir()
+    (own.state / "journal.sqlite").write_bytes(b"not a database" * 400)
+    code, line = refused(own)
     assert (3, True) == (code, "journal" in line), line

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.process.kit import World, until
+from tests.process.kit import World, by_night, until
 
 
 def quote_resting(world: World) -> None:
@@ -33,7 +33,9 @@ def later(world: World) -> None:
     time.sleep(random.Random(7).uniform(0, 2))
 
 
-@pytest.mark.parametrize("moment", [quote_resting, just_filled, just_hedged, later], ids=lambda moment: moment.__name__)
+@pytest.mark.parametrize(
+    "moment", [just_filled, *by_night(quote_resting, just_hedged, later)], ids=lambda moment: moment.__name__
+)
 def test_a_killed_run_is_taken_up_by_the_next(world: World, moment: Callable[[World], None]) -> None:
     """After the next run: no order open, no id used twice, as much hedged as filled, and each fill once in fills.csv."""
     killed = world.run()
@@ -50,7 +52,7 @@ def test_a_killed_run_is_taken_up_by_the_next(world: World, moment: Callable[[Wo
     assert (0 if ledger.is_flat else 3, "") == (code, bot.stderr)
 
 
-@pytest.mark.parametrize("moment", [quote_resting, just_filled, just_hedged], ids=lambda moment: moment.__name__)
+@pytest.mark.parametrize("moment", [quote_resting, *by_night(just_filled, just_hedged)], ids=lambda moment: moment.__name__)
 def test_a_stop_during_start_up_first_clears_up_after_a_killed_run(world: World, moment: Callable[[World], None]) -> None:
     """The signal comes before the first request of the new run; its end is as orderly as any other."""
     killed = world.run()
@@ -64,12 +66,12 @@ def test_a_stop_during_start_up_first_clears_up_after_a_killed_run(world: World,
 
 
 def test_a_run_that_is_killed_again_and_again_still_adds_up(world: World) -> None:
-    """Five kills at drawn moments, then an orderly end."""
+    """Three kills at drawn moments, then an orderly end."""
     moments = random.Random(11)
-    for _ in range(5):
+    for _ in range(3):
         bot = world.run()
         until(lambda: world.log("TradingStateChanged") or not bot.is_running, "a first state")  # noqa: B023  called at once
-        time.sleep(moments.uniform(0, 2.5))
+        time.sleep(moments.uniform(0, 2))
         bot.kill()
     last = world.run()
     world.until_holding(last)

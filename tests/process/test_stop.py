@@ -8,9 +8,9 @@ import time
 
 import pytest
 
-from tests.process.kit import Bot, World, printed_residue, until
+from tests.process.kit import Bot, World, by_night, printed_residue, until
 
-STOP_SIGNALS = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+STOP_SIGNALS = pytest.mark.parametrize("number", [signal.SIGTERM, *by_night(signal.SIGINT)], ids=lambda number: number.name)
 
 
 def assert_left_in_order(world: World, bot: Bot, code: int) -> None:
@@ -21,7 +21,7 @@ def assert_left_in_order(world: World, bot: Bot, code: int) -> None:
     assert ([], 3 if held else 0, held, 0, "") == (ledger.open_orders, code, said, ledger.net, bot.stderr)
 
 
-@STOP_SIGNALS
+@pytest.mark.parametrize("number", [signal.SIGINT, *by_night(signal.SIGTERM)], ids=lambda number: number.name)
 def test_a_resting_quote_is_cancelled(world: World, number: signal.Signals) -> None:
     """The order that rests when the signal comes is gone when the process is."""
     world.venues.post("/market", freeze=True)
@@ -38,7 +38,7 @@ def test_a_fill_of_that_moment_is_hedged_before_the_end(world: World, number: si
     assert_left_in_order(world, bot, bot.end(number))
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, *by_night(*range(2, 12))])
 def test_a_signal_at_any_moment_leaves_no_order_behind(world: World, seed: int) -> None:
     """The moment is drawn anew for each seed; nothing depends on where it falls."""
     bot = world.run()

@@ -6,26 +6,40 @@ import argparse
 import sys
 import time
 
+from tests.sim.history import History
 from tests.sim.mutants import MUTANTS
 from tests.sim.world import Result, run
+
+NOTHING = History()
 
 
 def main() -> int:
     arguments = _parser().parse_args()
     parts = MUTANTS[arguments.mutant].parts if arguments.mutant else None
-    began, bad, steps, longest = time.perf_counter(), 0, 0, 0.0
+    began = time.process_time()
+    results = []
     for seed in range(arguments.seed, arguments.seed + arguments.count):
         result = run(seed, parts, arguments.intensity)
-        steps += result.steps
-        longest = max(longest, result.worst_exposed_s)
-        bad += bool(result.violations)
         if result.violations or arguments.count == 1:
             _show(result, trace=arguments.trace, books=arguments.books)
-    took = time.perf_counter() - began
+        results.append(result._replace(history=NOTHING))
     if arguments.count > 1:
-        print(f"{bad} of {arguments.count} seeds bad; {arguments.count / took:.1f} seeds/s, {steps / took:.0f} messages/s;")
-        print(f"longest exposure {longest:.1f} s")
-    return 1 if bad else 0
+        _sum_up(results, time.process_time() - began)
+    return 1 if any(result.violations for result in results) else 0
+
+
+def _sum_up(results: list[Result], took_s: float) -> None:
+    count = len(results)
+    exposed = sorted(result.worst_exposed_s for result in results)
+    steps = sum(result.steps for result in results)
+    shares = ", ".join(f"p{share} {exposed[min(count * share // 100, count - 1)]:.1f} s" for share in (50, 90, 99))
+    print(f"{sum(bool(result.violations) for result in results)} of {count} seeds bad")
+    print(
+        f"{count / took_s:.1f} seeds and {steps / took_s:.0f} messages per second of processor time; {steps / count:.0f} messages a seed"
+    )
+    print(
+        f"{sum(result.fills for result in results) / count:.1f} fills a seed; longest exposure of a seed: {shares}, max {exposed[-1]:.1f} s"
+    )
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -26,6 +26,8 @@ CALM_S = 16.0
 EPOCH_MS = 1_700_000_000_000
 PRICE = Decimal(3000)
 SIZE = Decimal("0.10")
+HISTORY_LAG_MAX_S = 1.6
+"""Fills shown later than the tracker's proof of absence takes (2 s and one more) cannot be told from fills that never were."""
 _LOTS = ((Decimal("0.01"), Decimal("0.01")),) * 3 + ((Decimal("0.001"), Decimal("0.01")), (Decimal("0.01"), Decimal("0.001")))
 _CAPABILITIES = {
     MAKER: Capabilities(
@@ -194,4 +196,5 @@ def _cruelty(dice: random.Random, level: float) -> Cruelty:
         thin_book=0.02,
         clock_step=0.5,
     )
-    return Cruelty(*(rate * level * (dice.random() < 0.67) for rate in usual))
+    drawn = Cruelty(*(rate * level * (dice.random() < 0.67) for rate in usual))
+    return drawn._replace(history_lag_s=min(drawn.history_lag_s, HISTORY_LAG_MAX_S))

@@ -9,7 +9,7 @@ import pytest
 from tests.sim.kit import Kept, failures, kept_seeds
 from tests.sim.world import run
 
-CHUNKS = 20
+CHUNKS = 30
 COMMIT_SEEDS = 3_000
 NIGHT_SEEDS = 100_000
 NIGHT_CHUNKS = 200

@@ -14,6 +14,7 @@ from tests.sim.checkers import END_S, check
 from tests.sim.engine import Engine
 from tests.sim.history import WORLD, History
 from tests.sim.inspector import Inspector
+from tests.sim.journal import SimJournal
 from tests.sim.lanes import GatewayNode
 from tests.sim.market import Market
 from tests.sim.nemesis import MISFORTUNES, Nemesis
@@ -255,7 +256,7 @@ class World:
             return
         self.journal.flush()
         self.inspector.state = bot.core(RISK).state  # What the judge holds now, not what it told in an earlier life.
-        check(self.scenario, self.inspector, self.exchanges, self.journal.fold(), bot.core(TRACKER))
+        check(self.scenario, self.inspector, self.exchanges, SimJournal.fold(self.journal), bot.core(TRACKER))
 
     def _say(self, text: str) -> None:
         self.history.add(self.engine.now, WORLD, text)

@@ -129,6 +129,9 @@ class Peer:
     def acks(self) -> list[dict]:
         return [frame for frame in self.all() if "success" in frame]
 
+    def refusals(self) -> list[str]:
+        return [ack["ret_msg"] for ack in self.acks() if not ack["success"]]
+
     def pings(self) -> list[dict]:
         return [frame for frame in self.all() if frame.get("op") == "ping"]
 

@@ -170,10 +170,11 @@ def test_positions_have_a_row_a_side(bench: Bench):
     assert [("LONG", "0.010", Decimal(60010)), ("SHORT", "0", Decimal(0))] == [(a, b, Decimal(c)) for a, b, c in found]
 
 
-def test_profit_and_fees_show_in_the_equity(bench: Bench):
-    """Bought at 60010, sold at 59990: 20 a coin, and the taker's fee twice."""
-    bench.enter("BUY", "1.000")
-    bench.enter("SELL", "1.000")
+@pytest.mark.parametrize(("first", "second"), [("BUY", "SELL"), ("SELL", "BUY")])
+def test_profit_and_fees_show_in_the_equity(bench: Bench, first: str, second: str):
+    """Bought at 60010, sold at 59990, in whatever order: 20 a coin, and the taker's fee twice."""
+    bench.enter(first, "1.000")
+    bench.enter(second, "1.000")
     lost = Decimal(100_000) - Decimal(bench.call("GET", "account-balance")["data"]["totalEquityValue"])
     assert Decimal(20) + Decimal("0.0005") * (60010 + 59990) == lost
 

@@ -36,6 +36,12 @@ def test_the_answer_is_pending_whatever_happens_next(bench: Bench, price: str):
     assert ("PENDING", 0, "0") == (row["status"], row["updatedTime"], row["cumMatchFillSize"])
 
 
+def test_prices_are_told_with_the_digits_of_the_tick(bench: Bench):
+    """However they were sent."""
+    row = bench.stop("50000")
+    assert ("50000.0", "50000.0") == (row["price"], row["triggerPrice"])
+
+
 def test_both_names_of_the_ids_are_there(bench: Bench):
     row = bench.place(price="50000")
     assert (row["id"], row["clientId"]) == (row["orderId"], row["clientOrderId"])
@@ -137,7 +143,7 @@ def test_what_an_immediate_order_cannot_fill_is_cancelled(bench: Bench):
     """CANCELED with a filled part: there is no word for partially filled."""
     row = bench.place(timeInForce="IMMEDIATE_OR_CANCEL", price="60010", size="1.500")
     found = bench.order(row["id"])
-    assert ("CANCELED", "COULD_NOT_FILL", "1.000") == (found["status"], found["cancelReason"], found["cumSuccessFillSize"])
+    assert ("CANCELED", "COULD_NOT_FILL", "1") == (found["status"], found["cancelReason"], found["cumSuccessFillSize"])
 
 
 @pytest.mark.parametrize(("size", "status"), [("2.000", "FILLED"), ("2.001", "CANCELED")])
@@ -152,7 +158,7 @@ def test_a_partly_filled_order_is_still_open(bench: Bench):
     row = bench.place(price="60000")
     bench.take(Side.SELL, "0.004")
     found = bench.order(row["id"])
-    assert ("OPEN", "0.004", "60000") == (found["status"], found["cumSuccessFillSize"], found["latestMatchFillPrice"])
+    assert ("OPEN", "0.004", "60000.0") == (found["status"], found["cumSuccessFillSize"], found["latestMatchFillPrice"])
 
 
 # -- reduce-only -------------------------------------------------------------------------------------------------------------
@@ -275,6 +281,15 @@ def test_an_order_can_be_ended_by_hand(bench: Bench, by_hand: str, end: tuple[st
     assert end == bench.status(row["id"])
 
 
+def test_an_order_ended_on_its_way_never_reaches_the_book():
+    """Cancelled by hand while PENDING."""
+    bench = slow(match_s=1)
+    row = bench.place(price="60010")
+    bench.face.cancel_by_user(int(row["id"]))
+    bench.clock.run_for(1)
+    assert (("CANCELED", "USER_CANCELED"), Decimal(0)) == (bench.status(row["id"]), Decimal(bench.position()))
+
+
 # -- queries -----------------------------------------------------------------------------------------------------------------
 
 
@@ -363,7 +378,7 @@ def test_an_order_ends_after_its_fills_are_censored():
     before = bench.order(row["id"])["status"]
     bench.clock.run_for(1)
     after = bench.order(row["id"])
-    assert ("OPEN", "CANCELED", "1.000") == (before, after["status"], after["cumSuccessFillSize"])
+    assert ("OPEN", "CANCELED", "1") == (before, after["status"], after["cumSuccessFillSize"])
 
 
 @pytest.mark.parametrize(("failure", "wait_s"), [("FAILED_CENSOR_FAILURE", 0), ("FAILED_L2_REJECTED", 6)])

@@ -77,6 +77,13 @@ def test_an_order_is_set_off_once():
     assert [1, 0] == [len(book.take_due(SYMBOL, Decimal(99), None)) for _ in range(2)]
 
 
+def move_book(bench: Bench, bid: str, ask: str) -> None:
+    """The house goes elsewhere, without a trade."""
+    bench.exchange.cancel_all("house", SYMBOL, "HOUSE")
+    bench.quote(Side.BUY, bid)
+    bench.quote(Side.SELL, ask)
+
+
 # -- on the venue ------------------------------------------------------------------------------------------------------------
 
 
@@ -132,9 +139,7 @@ def test_a_stop_that_the_market_ran_past_cannot_fill(bench: Bench):
 def test_a_mark_order_looks_a_moment_after_the_book_moved(bench: Bench):
     """Not while the house has moved one side only."""
     row = bench.stop("59000", triggerPriceType="INDEX")
-    bench.exchange.cancel_all("house", SYMBOL, "HOUSE")
-    bench.quote(Side.BUY, "57990")
-    bench.quote(Side.SELL, "58010")
+    move_book(bench, "57990", "58010")
     before = bench.order(row["id"])["status"]
     bench.clock.run_for(0.05)
     assert ("UNTRIGGERED", "FILLED") == (before, bench.order(row["id"])["status"])
@@ -176,6 +181,24 @@ def test_the_venue_may_cancel_the_sibling_itself(bench: Bench):
     assert ("CANCELED", "REDUCE_ONLY_CANCELED") == bench.status(stop["id"])
 
 
+def test_a_sibling_that_is_due_as_well_is_not_set_off(bench: Bench):
+    """One price is through both; what the first one cancelled stays cancelled."""
+    bench.switches.cancels_sibling = True
+    bench.stop("59000", triggerPriceType="INDEX")
+    second = bench.stop("59500", triggerPriceType="INDEX")
+    peer = bench.watch()
+    move_book(bench, "57990", "58010")
+    bench.clock.run_for(0.05)
+    assert [("CANCELED", "0")] == peer.states(second["id"])
+
+
+def test_an_order_that_is_no_exit_cancels_nothing(bench: Bench):
+    bench.switches.cancels_sibling = True
+    stop = bench.stop("59000")
+    bench.enter("SELL", size="0.005")
+    assert "UNTRIGGERED" == bench.order(stop["id"])["status"]
+
+
 def test_an_entry_of_the_same_side_is_no_sibling(bench: Bench):
     """Only orders that reduce are cancelled."""
     bench.switches.cancels_sibling = True
@@ -205,16 +228,21 @@ def test_where_reduce_only_is_ignored_both_legs_win(bench: Bench):
 # -- attached legs -----------------------------------------------------------------------------------------------------------
 
 
-def attached(bench: Bench) -> dict:
-    """An entry at 60000 with both legs."""
+def legs(bench: Bench, sl: str = "leg-sl", tp: str = "leg-tp") -> dict[str, str]:
+    """The fields of both legs, with these client ids."""
     fields: dict[str, str] = {"isOpenTpslOrder": "True", "isSetOpenSl": "True", "isSetOpenTp": "True"}
-    for prefix, trigger, price in (("sl", "58000", "52000"), ("tp", "62000", "55000")):
-        leg = bench.form(side="SELL", price=price, clientId=f"leg-{prefix}")
+    for prefix, client_id, trigger, price in (("sl", sl, "58000", "52000"), ("tp", tp, "62000", "55000")):
+        leg = bench.form(side="SELL", price=price, clientId=client_id)
         names = {"ClientOrderId": "clientId", "Price": "price", "Side": "side", "Size": "size", "Signature": "signature"}
         names |= {"LimitFee": "limitFee", "Expiration": "expiration"}
         fields |= {f"{prefix}{name}": leg[source] for name, source in names.items()}
         fields |= {f"{prefix}TriggerPrice": trigger, f"{prefix}TriggerPriceType": "MARKET"}
-    return bench.place(price="60000", **fields)
+    return fields
+
+
+def attached(bench: Bench) -> dict:
+    """An entry at 60000 with both legs."""
+    return bench.place(price="60000", **legs(bench))
 
 
 def test_legs_have_no_order_before_the_entry_fills(bench: Bench):
@@ -235,3 +263,7 @@ def test_legs_wait_once_the_entry_has_filled(bench: Bench):
 def test_the_client_id_of_a_leg_is_taken(bench: Bench):
     attached(bench)
     assert "ORDER_CLIENT_ORDER_DATA_CONFLICT" == bench.post(clientId="leg-tp")["key"]
+
+
+def test_two_legs_need_two_client_ids(bench: Bench):
+    assert "ORDER_CLIENT_ORDER_DATA_CONFLICT" == bench.post(price="60000", **legs(bench, sl="same", tp="same"))["key"]

@@ -186,6 +186,7 @@ def test_pages_share_one_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ([position_row("LONG", "0.000"), position_row("SHORT", "0.003")], Decimal("-0.003")),
         ([position_row("SHORT", "0"), position_row("LONG", "0.5")], Decimal("0.5")),
+        ([position_row("LONG", "0.5"), position_row("LONG", "0.25")], Decimal("0.75")),
         ([position_row("LONG", "9", "ETH-USDT")], Decimal(0)),
         ([], Decimal(0)),
         (None, Decimal(0)),

@@ -34,7 +34,7 @@ def fields_of(**changes: Any) -> dict[str, str]:
         ({"time_in_force": TimeInForce.GTC}, "LIMIT", "GOOD_TIL_CANCEL"),
         ({"time_in_force": TimeInForce.GTC, "post_only": True}, "LIMIT", "POST_ONLY"),
         ({"is_market": True}, "MARKET", "GOOD_TIL_CANCEL"),
-        ({"is_market": True, **STOP}, "STOP_MARKET", "IMMEDIATE_OR_CANCEL"),
+        ({"is_market": True, "time_in_force": TimeInForce.GTC, **STOP}, "STOP_MARKET", "IMMEDIATE_OR_CANCEL"),
         ({"is_market": True, **TAKE}, "TAKE_PROFIT_MARKET", "IMMEDIATE_OR_CANCEL"),
         ({"time_in_force": TimeInForce.GTC, **STOP}, "STOP_LIMIT", "GOOD_TIL_CANCEL"),
         ({"time_in_force": TimeInForce.GTC, **TAKE}, "TAKE_PROFIT_LIMIT", "GOOD_TIL_CANCEL"),

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 
 GUARD_S = 10.0
+JOIN_GUARD_S = 5.0
 """Nothing here should ever wait this long; it only keeps a broken test from hanging."""
 
 
@@ -120,15 +121,26 @@ class RawServer:
         self._socks: list[socket.socket] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._threads: list[threading.Thread] = []
+        self._start(self._accept)
+
+    def _start(self, target: Callable[..., None], *arguments: object) -> None:
+        thread = threading.Thread(target=target, args=arguments, daemon=True)
+        self._threads.append(thread)
+        thread.start()
 
     def __enter__(self) -> RawServer:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.ended.set()
-        self._listener.close()
-        for sock in self._socks:
+        # A descriptor is closed only after every thread that may be blocked on it has let go.
+        for sock in (self._listener, *self._socks):
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join(JOIN_GUARD_S)
+        for sock in (self._listener, *self._socks):
             sock.close()
         assert self.errors == []
 
@@ -139,7 +151,7 @@ class RawServer:
             except OSError:
                 return
             self.connections += 1
-            threading.Thread(target=self._run, args=(sock, self.connections), daemon=True).start()
+            self._start(self._run, sock, self.connections)
 
     def _run(self, sock: socket.socket, index: int) -> None:
         self._socks.append(sock)

@@ -1,0 +1,45 @@
+"""``python -m bench`` runs every case and prints what it found; ``python -m bench NAME ...`` runs those.
+
+No case is a test: a missed goal is printed and ends with exit code 1, and what else the machine does meanwhile is the reader's business.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+from collections.abc import Callable, Mapping
+
+from bench import cycles, hedge_latency, startup
+from bench.table import Row, print_rows
+
+CASES: Mapping[str, tuple[str, Callable[[], list[Row]]]] = {
+    "hedge_latency": ("Maker fill → hedge request, quiet", hedge_latency.quiet),
+    "hedge_latency_busy": ("Maker fill → hedge request under a flood of public frames", hedge_latency.busy),
+    "hedge_latency_pinned": ("Maker fill → hedge request, the bot confined to one core", hedge_latency.pinned),
+    "calls": ("REST calls of 200 cycles with immediate fills, default limits", cycles.calls),
+    "memory": ("Memory of the bot over 200 cycles", cycles.memory),
+    "startup": ("Process start → first quote at the venue", startup.start),
+    "listening": ("Cost of listening", startup.listening),
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of: {', '.join(CASES)}")
+    names = parser.parse_args().names or list(CASES)
+    unknown = [name for name in names if name not in CASES]
+    if unknown:
+        parser.error(f"no case {', '.join(unknown)}; there are: {', '.join(CASES)}")
+    print(f"Python {platform.python_version()}, {os.cpu_count()} cores, load before {os.getloadavg()[0]:.1f}")
+    are_met = True
+    for name in names:
+        title, case = CASES[name]
+        rows = case()
+        print_rows(f"{name}: {title}", rows)
+        are_met &= all(row.is_met is not False for row in rows)
+    return 0 if are_met else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

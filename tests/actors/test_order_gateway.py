@@ -1,0 +1,160 @@
+"""The door to the market: gate, durable intent, the tracker told, send; in that order, or not at all."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pykka
+
+from actors.base import HealthRequest
+from actors.order_gateway import DryLane, OrderGateway
+from core.messages import (
+    Alert,
+    CancelAll,
+    CancelFailed,
+    ClientIdsLeased,
+    LeaseClientIds,
+    LedgerRequested,
+    LedgerSnapshot,
+    OrderAccepted,
+    OrderDenied,
+    OrderRejected,
+    OrderSubmitted,
+    RenewDeadMan,
+)
+from core.ports import TradeLane
+from core.risk_gate import RiskGate, RiskLimits
+from core.types import ClientOrderId, VenueOrderId
+from tests.actors.fakes import GRVT, GUARD_S, FakeJournal, FakeTradeLane, Routed, cancel, identity, instrument, order
+
+ACCEPTED = OrderAccepted(venue=GRVT, client_order_id=ClientOrderId(1), venue_order_id=VenueOrderId("v1"), at=0.0)
+LIMITS = RiskLimits(Decimal("0.1"), Decimal("0.5"), Decimal("0.6"), Decimal(100), Decimal("0.01"))
+
+
+class Rig:
+    def __init__(self, *, is_dry: bool = False, held: str = "0.1") -> None:
+        self.routed = Routed()
+        self.journal = FakeJournal(self.routed)
+        self.lane = FakeTradeLane(self.routed, (ACCEPTED,))
+        snapshot = LedgerSnapshot(owner="gate", positions=((GRVT, Decimal(held)),), orders=(), at=0.0)
+        gate = RiskGate(instrument(GRVT), LIMITS, snapshot)
+        lane: TradeLane = DryLane(self.lane) if is_dry else self.lane
+        self.ref: pykka.ActorRef[Any] = OrderGateway.start(
+            identity("order_gateway.grvt"), GRVT, lane, gate, self.journal, self.routed, epoch=5
+        )
+
+
+def test_an_order_is_durable_and_told_before_it_is_sent() -> None:
+    """Intent, OrderSubmitted, send, the venue's answer."""
+    rig = Rig()
+    rig.ref.tell(order())
+    steps = [rig.routed.next() for _ in range(4)]
+    assert ["intent 1 of epoch 5", OrderSubmitted, "place 1", ACCEPTED] == [
+        type(step) if isinstance(step, OrderSubmitted) else step for step in steps
+    ]
+
+
+def test_without_a_durable_intent_nothing_is_sent() -> None:
+    """The order is denied, a person hears of it, and the lane is never called."""
+    rig = Rig()
+    rig.journal.fails = True
+    rig.ref.tell(order())
+    denied, alert = rig.routed.next(), rig.routed.next()
+    rig.ref.ask(HealthRequest(), timeout=GUARD_S)
+    assert (OrderDenied, "journal", []) == (type(denied), alert.key, rig.routed.left())
+
+
+def test_an_order_without_a_durable_intent_is_not_counted_as_exposure() -> None:
+    """What was refused before the send can never fill."""
+    rig = Rig()
+    rig.journal.fails = True
+    rig.ref.tell(order())
+    answer = rig.ref.ask(HealthRequest(), timeout=GUARD_S)
+    assert (Decimal("0.1"), 0) == (answer["uncovered"], answer["sent"])
+
+
+def test_a_denied_order_leaves_no_trace_but_the_denial() -> None:
+    """Outside of the collar: no intent, no send."""
+    rig = Rig()
+    rig.ref.tell(order(price="2000"))
+    denied = rig.routed.next()
+    rig.ref.ask(HealthRequest(), timeout=GUARD_S)
+    assert (OrderDenied, []) == (type(denied), rig.routed.left())
+
+
+def test_the_third_absurd_order_raises_the_alarm() -> None:
+    """The alert that halts trading."""
+    rig = Rig()
+    for number in (1, 2, 3):
+        rig.ref.tell(order(number, price="2000"))
+    assert "fat-finger" == rig.routed.until(Alert).key
+
+
+def test_a_gateway_that_was_replaced_sends_nothing() -> None:
+    """Revoked between the durable intent and the send, by a thread that woke up late."""
+    rig = Rig()
+    plain = rig.journal.record_intent
+
+    def revoke(*arguments: Any) -> None:
+        plain(*arguments)
+        rig.ref.vitals.is_revoked = True  # type: ignore[attr-defined]
+
+    rig.journal.record_intent = revoke  # type: ignore[method-assign]
+    rig.ref.tell(order())
+    rig.ref.stop(timeout=GUARD_S)
+    assert "place 1" not in rig.routed.left()
+
+
+def test_cancels_pass_without_a_journal() -> None:
+    """A full disk must not keep an order at the venue."""
+    rig = Rig()
+    rig.journal.fails = True
+    rig.ref.tell(cancel())
+    rig.ref.tell(CancelAll(venue=GRVT, symbol="ETH@grvt"))
+    rig.ref.tell(RenewDeadMan(venue=GRVT, countdown_s=30.0))
+    assert ["cancel 1", ACCEPTED, "cancel all", ACCEPTED, "dead man 30"] == [rig.routed.next() for _ in range(5)]
+
+
+def test_client_ids_are_leased_from_the_journal() -> None:
+    """The answer goes to the owner that asked."""
+    rig = Rig()
+    rig.ref.tell(LeaseClientIds(owner="hedger"))
+    lease = rig.routed.until(ClientIdsLeased)
+    assert ("hedger", 1) == (lease.owner, lease.start)
+
+
+def test_a_lease_that_cannot_be_written_does_not_end_the_gateway() -> None:
+    """A full disk costs new ids, not the way to the market: a person hears of it and cancels still pass."""
+    rig = Rig()
+    rig.journal.fails = True
+    rig.ref.tell(LeaseClientIds(owner="hedger"))
+    assert "journal" == rig.routed.until(Alert).key
+    rig.ref.tell(cancel())
+    assert "cancel 1" == rig.routed.next()
+
+
+def test_a_request_for_the_ledger_fences_the_older_life_and_goes_on() -> None:
+    """Orders of an earlier epoch of that owner are denied from then on; the tracker is asked through this gateway."""
+    rig = Rig()
+    rig.ref.tell(LedgerRequested(owner="", epoch=3))
+    assert GRVT == rig.routed.until(LedgerRequested).via
+    rig.ref.tell(order())
+    assert "epoch 0" in rig.routed.until(OrderDenied).reason
+
+
+def test_the_lane_is_closed_at_the_end() -> None:
+    """On an ordinary stop, by the thread that owns it."""
+    rig = Rig()
+    rig.ref.stop(timeout=GUARD_S)
+    assert rig.lane.closed.is_set()
+
+
+def test_a_dry_run_refuses_what_it_would_have_sent() -> None:
+    """Decided, journaled and refused here; the lane is never called."""
+    rig = Rig(is_dry=True)
+    rig.ref.tell(order())
+    assert "DRY_RUN" == rig.routed.until(OrderRejected).code
+    rig.ref.tell(cancel())
+    assert "dry run" == rig.routed.until(CancelFailed).reason
+    assert [] == rig.routed.left()
