@@ -25,21 +25,22 @@ from actors.run_loop import EXIT_EXPOSED, EXIT_FAILED, ControlInbox, RunLoop, Ve
 from actors.supervision import Actions, Watch
 from adapters.archive import archive_state
 from adapters.config_file import load_config
-from adapters.csv_files import CsvFiles, CsvUnusable, write_atomically
+from adapters.csv_files import CsvFiles, CsvUnusable, wall_clock, write_atomically
 from adapters.event_log import EventLog
 from adapters.flatten import flatten
 from adapters.journal import JournalCorrupt, SqliteJournal
 from adapters.lock import AlreadyRunning, SingleInstance
 from adapters.logs import setup_logging
-from adapters.paper import PaperEndpoints, PaperFailed, PaperVenues
+from adapters.paper import PaperFailed, PaperVenues
 from adapters.preflight import preflight, print_checks
 from adapters.qualify import is_loopback, qualify
 from adapters.run_signals import RunSignals
 from adapters.secrets import CredentialsRefused, Redactor, load_credentials, read_env_file
 from adapters.status import StatusUnavailable, ask_status, kill_switch, throw_kill_switch
+from adapters.steps import Steps
 from adapters.terminal import TerminalView
 from adapters.venues import claims, limiter_rates, open_venue, open_venues, venue_names
-from core.config import Config, ConfigError, VenueConfig
+from core.config import Config, ConfigError
 from core.health import HealthDump, to_json
 from core.messages import Alert, Message
 from core.ports import JournalFailed, VenueRefused
@@ -125,7 +126,7 @@ def _paper(arguments: argparse.Namespace) -> int:
         market = arguments.scenario if path == PAPER_CONFIG else "lively"
         venues = PaperVenues(market, arguments.seed, state_dir / "ledger.json", venue_names(config))
         endpoints = stack.enter_context(venues)
-        return _trade(_on_loopback(config, endpoints), endpoints.credentials, signals, is_dry_run=False, is_locked=True)
+        return _trade(endpoints.put_into(config), endpoints.credentials, signals, is_dry_run=False, is_locked=True)
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -178,16 +179,8 @@ def _qualify(arguments: argparse.Namespace) -> int:
         )
 
 
-# ---- set-up --------------------------------------------------------------------------------------------------------------------
-
-
 def _credentials(arguments: argparse.Namespace) -> Mapping[str, str]:
     return load_credentials(os.environ, read_env_file(arguments.env_file) if arguments.env_file is not None else None)
-
-
-def _on_loopback(config: Config, endpoints: PaperEndpoints) -> Config:
-    venues = {name: VenueConfig(endpoints=dict(urls)) for name, urls in endpoints.venues.items()}
-    return Config(run=config.run, strategy=config.strategy, venues=venues)
 
 
 # ---- a run ---------------------------------------------------------------------------------------------------------------------
@@ -204,14 +197,15 @@ def _trade(
         stack.callback(setup_logging(state_dir, config.run.log_level, Redactor.of(credentials)).close)
         if kill_switch(state_dir).exists():
             return _refuse(f"the kill switch is thrown; remove {kill_switch(state_dir)} to trade again", EXIT_REFUSED)
-        journal = SqliteJournal(state_dir / "journal.sqlite")
-        checks, found = preflight(config, open_venues(config, credentials), journal.fold())
+        steps = Steps.of(os.environ)
+        journal = steps.journal(state_dir / "journal.sqlite")
+        checks, found = preflight(config, steps.venues(open_venues(config, credentials)), journal.fold())
         if not is_go(checks):
             journal.close(is_clean=False)
             failed = [f"{check.venue} {check.name}: {check.detail}" for check in checks if check.verdict == "fail"]
             return _refuse(f"no-go: {' | '.join(failed)}", EXIT_REFUSED)
         sides = [Side(venue, facts.instrument, facts.fees, limiter_rates(venue.name, venue.limits)) for venue, facts in found]
-        files = CsvFiles(state_dir, wall_ms_of=_wall_clock())
+        files = CsvFiles(state_dir, wall_ms_of=wall_clock())
         stack.callback(files.close)
         return _Run(config, sides, journal, files, state_dir, is_dry_run=is_dry_run).go(signals)
 
@@ -292,12 +286,6 @@ class _Run:
 
     def _write_health(self, dump: HealthDump) -> None:
         write_atomically(self._state_dir / "health.json", to_json(dump))
-
-
-def _wall_clock() -> Callable[[float], int]:
-    """Monotonic seconds to wall milliseconds, by the offset at this moment (reports only)."""
-    offset_ms = time.time_ns() // 1_000_000 - int(time.monotonic() * 1000)
-    return lambda at: int(at * 1000) + offset_ms
 
 
 if __name__ == "__main__":

@@ -105,9 +105,6 @@ class Children:
         self._granted = dict.fromkeys(self._sides, 0)
         self._lot = max(side.instrument.lot_size for side in sides)
         self._state_at_start = journal.fold()
-        for fill in self._state_at_start.recent_fills:
-            # What a kill cut off between the journal and the files is made good; a line that is there is not written twice.
-            outputs.files.fill(fill)
         for fill in self._state_at_start.fills_since_flat:
             self._pairs.handle(fill)
         self.fallback = FallbackPolicy(tuple((v, c) for v in self._sides for c in Channel), time.monotonic())
@@ -163,7 +160,10 @@ class Children:
         return Child(spec, lambda epoch: build(Identity(name, kind, epoch, self._report)))
 
     def _recorder(self, identity: Identity) -> Started:
+        """What a kill, or a crash of the recorder, cut off between the journal and the files is made good; no line is written twice."""
         out = self._outputs
+        for fill in self._journal.fold().recent_fills:
+            out.files.fill(fill)
         return Recorder.start(
             identity,
             self._journal,

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from actors.base import Actor, Identity
-from core.messages import BookUpdated, FeedChanged, Message, Resync, Tick
+from core.messages import BookUpdated, FeedChanged, LedgerRequested, Message, Resync, Tick
 from core.ports import Stream
 from core.types import FeedState, Source, VenueId
 
@@ -48,6 +48,10 @@ class Feed(Actor):
                 self.actor_ref.tell(_AGAIN)
             case Resync():
                 self._stream.resync(message.reason)
+            case LedgerRequested():
+                # Somebody was built anew and has never heard how this feed stands.
+                state = FeedState(self._stream.vitals().state)
+                self._route(standing(self._venue, self._stream, state, "asked for"))
             case _:
                 pass
 
@@ -58,11 +62,16 @@ class Feed(Actor):
 
 def down(venue: VenueId, stream: Stream, reason: str) -> FeedChanged:
     """What everybody must hear when a feed is gone without having said so itself."""
+    return standing(venue, stream, FeedState.DOWN, reason)
+
+
+def standing(venue: VenueId, stream: Stream, state: FeedState, reason: str) -> FeedChanged:
+    """How a feed stands, told by its actor and not by the stream itself."""
     vitals = stream.vitals()
     return FeedChanged(
         venue=venue,
         channel=stream.channel,
-        state=FeedState.DOWN,
+        state=state,
         source=Source.WS,
         reason=reason,
         at=time.monotonic(),

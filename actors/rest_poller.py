@@ -23,7 +23,7 @@ from core.messages import (
     Tick,
 )
 from core.ports import QueryLane
-from core.types import Channel, FeedState, Priority, Source, VenueId
+from core.types import Channel, FeedState, Source, VenueId
 
 POLL_S = 1.0
 POLL_LOOKBACK_S = 60.0
@@ -109,7 +109,7 @@ class RestPoller(Actor):
     def _poll(self) -> None:
         venue, symbol = self._venue, self._symbol
         if Channel.ACCOUNT in self._polling:
-            self._route(FetchFills(venue=venue, symbol=symbol, lookback_s=POLL_LOOKBACK_S, priority=Priority.P1))
+            self._route(FetchFills(venue=venue, symbol=symbol, lookback_s=POLL_LOOKBACK_S))
             self._route(FetchOpenOrders(venue=venue, symbol=symbol))
             self._route(FetchPosition(venue=venue, symbol=symbol))
         if Channel.MARKET in self._polling:

@@ -40,6 +40,8 @@ DEAD_MAN_RENEW_S = 10.0
 DRAIN_LIMIT_S = 12.0
 CANCEL_ALL_AFTER_S = 2.0
 STOP_CHECK_S = 0.1
+STOP_REPEAT_S = 1.0
+"""An actor that was being rebuilt when the stop was told has to hear it, too."""
 KILL_SWITCH_S = 0.25
 HEALTH_S = 0.9
 
@@ -200,9 +202,11 @@ class RunLoop:
     def _drain(self) -> None:
         """No new quotes, makers cancelled and confirmed, fills hedged, unknown outcomes resolved; at most 12 s."""
         began = time.monotonic()
-        self._route(Stop(reason=self._stop_reason or ""))
-        asked_at = cancelled_at = 0.0
+        asked_at = cancelled_at = told_at = 0.0
         while self._stop_requests < 2 and self._failure is None:
+            if time.monotonic() - told_at >= STOP_REPEAT_S:
+                told_at = time.monotonic()
+                self._route(Stop(reason=self._stop_reason or ""))
             self._turn()
             now = time.monotonic()
             if now - asked_at < STOP_CHECK_S:

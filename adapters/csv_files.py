@@ -9,6 +9,7 @@ import csv
 import io
 import os
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -72,6 +73,12 @@ class CsvFile:
 
     def close(self) -> None:
         os.close(self._descriptor)
+
+
+def wall_clock() -> Callable[[float], int]:
+    """Monotonic seconds of this process to wall milliseconds, by the offset at this moment (reports only)."""
+    offset_ms = time.time_ns() // 1_000_000 - int(time.monotonic() * 1000)
+    return lambda at: int(at * 1000) + offset_ms
 
 
 class CsvFiles:

@@ -15,6 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
+from core.config import Config, VenueConfig
+
 START_LIMIT_S = 20.0
 STOP_LIMIT_S = 5.0
 
@@ -29,6 +31,11 @@ class PaperEndpoints(NamedTuple):
     venues: Mapping[str, Mapping[str, str]]
     credentials: Mapping[str, str]
     control: str
+
+    def put_into(self, config: Config) -> Config:
+        """The same run at these venues, on their terms in everything else."""
+        venues = {name: VenueConfig(endpoints=dict(urls)) for name, urls in self.venues.items()}
+        return Config(run=config.run, strategy=config.strategy, venues=venues)
 
 
 class PaperVenues:

@@ -47,6 +47,7 @@ def open_venues(config: Config, credentials: Mapping[str, str]) -> list[Venue]:
 _LIMIT_CLASSES = {
     "grvt": {"create": "create", "cancel": "cancel", "query": "order", "other": "fills"},
     "backpack": {"total": "rest"},
+    "apex": {"create": "create", "cancel": "cancel", "query": "query", "other": "other", "total": "ip"},
 }
 
 

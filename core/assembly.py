@@ -22,9 +22,11 @@ COLLAR_MARGIN_BPS = Decimal(20)
 def quote_settings(config: Config, maker: Instrument, hedge: Instrument, maker_fees: Fees, hedge_fees: Fees) -> QuoteSettings:
     strategy = config.strategy
     assert strategy.max_position is not None
+    assert strategy.max_delta is not None
     return QuoteSettings(
         size=strategy.size,
         max_position=strategy.max_position,
+        max_delta=strategy.max_delta,
         fx=fx_rate(strategy.fx, hedge.quote, maker.quote),
         maker_fees=maker_fees,
         hedge_fees=hedge_fees,

@@ -135,7 +135,7 @@ class Bracket:
         is_held = abs(self.ledger.position(self._instrument.venue)) >= self._instrument.lot_size
         if is_held or self._entered > 0:
             self._started_at = now
-        if is_held and self._cycle_id == self._released_cycle_id:
+        if is_held and 0 < self._cycle_id == self._released_cycle_id:
             self.pair.release()
         elif is_held and self.pair.entry_price is None:
             self.pair.close("the price of its entry is not known any more", now)

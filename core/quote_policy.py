@@ -22,6 +22,7 @@ class QuoteSettings(NamedTuple):
 
     size: Decimal
     max_position: Decimal
+    max_delta: Decimal
     fx: Decimal
     maker_fees: Fees
     hedge_fees: Fees

@@ -394,8 +394,9 @@ class Quoter:
         market = self._market()
         assert market is not None
         if phase == "UNWIND":
-            side: Side | None = Side.of(-self.ledger.position(self._maker.venue))
-            target = self._quotable(min(self._settings.size, unwindable))
+            closing = Side.of(-self.ledger.position(self._maker.venue))
+            side: Side | None = closing
+            target = self._quotable(min(self._settings.size, unwindable, self._delta_room(closing)))
         else:
             side = self._build_side(market)
             target = self._build_quantity(market, side) if side is not None else ZERO
@@ -431,7 +432,12 @@ class Quoter:
     def _build_quantity(self, market: Market, side: Side) -> Decimal:
         """Bounded by the configured size, the position limit of both venues, and what the hedge book can take."""
         room = self._settings.max_position - max(abs(q) for q in (*self.ledger.positions.values(), ZERO))
-        return self._quotable(min(self._settings.size, room, hedgeable_quantity(market, side, self._settings)))
+        depth = hedgeable_quantity(market, side, self._settings)
+        return self._quotable(min(self._settings.size, room, depth, self._delta_room(side)))
+
+    def _delta_room(self, side: Side) -> Decimal:
+        """What the delta bound leaves for a quote of this side beside the dust that is carried."""
+        return self._settings.max_delta - max(side.sign * self.ledger.net, ZERO)
 
     def _quotable(self, quantity: Decimal) -> Decimal:
         """Largest quantity both venues accept, zero where that is none."""

@@ -112,6 +112,8 @@ class RiskGate:
             return Denial("; ".join(violations), is_fat_finger=True)
         if order.symbol != self._instrument.symbol or order.venue != self._instrument.venue:
             return Denial(f"{order.venue} {order.symbol} is not what this gateway trades", is_fat_finger=True)
+        if order.trigger_price is not None or order.is_market:
+            return Denial("only plain limit orders are traded here", is_fat_finger=True)
         if order.quantity > self._limits.max_quantity:
             return Denial(f"quantity {order.quantity} is above the limit {self._limits.max_quantity}", is_fat_finger=True)
         distance = abs(order.price - order.reference_price)

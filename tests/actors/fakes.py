@@ -14,6 +14,7 @@ from core.messages import (
     BookUpdated,
     CancelAll,
     CancelOrder,
+    FeedChanged,
     FetchFills,
     FetchOpenOrders,
     FetchPosition,
@@ -23,7 +24,7 @@ from core.messages import (
     RenewDeadMan,
 )
 from core.ports import Capabilities, JournalFailed, StreamVitals
-from core.types import Channel, ClientOrderId, Level, Priority, Role, Side, TimeInForce, VenueId
+from core.types import Channel, ClientOrderId, FeedState, Level, Priority, Role, Side, TimeInForce, VenueId
 
 GUARD_S = 20.0
 """A hang guard for every wait."""
@@ -223,6 +224,7 @@ class FakeStream:
         self.batches: queue.Queue[Sequence[Message] | Exception | None] = queue.Queue()
         self.resyncs: queue.Queue[str] = queue.Queue()
         self.aborted, self.closed, self.hanging = threading.Event(), threading.Event(), threading.Event()
+        self.state = FeedState.DOWN
 
     def poll(self, timeout_s: float) -> Sequence[Message]:
         try:
@@ -235,13 +237,15 @@ class FakeStream:
             self.hanging.set()
             self.aborted.wait(GUARD_S)
             return ()
+        for event in batch:
+            self.state = event.state if isinstance(event, FeedChanged) else self.state
         return batch
 
     def resync(self, reason: str) -> None:
         self.resyncs.put(reason)
 
     def vitals(self) -> StreamVitals:
-        return StreamVitals("LIVE", 0.0, 2, 1, 10, 0)
+        return StreamVitals(self.state.value, 0.0, 2, 1, 10, 0)
 
     def abort(self) -> None:
         self.aborted.set()

@@ -9,7 +9,7 @@ import pykka
 
 from actors.base import HealthRequest, Report
 from actors.feed import Feed
-from core.messages import BookLost, FeedChanged, Message, PositionReported, Resync
+from core.messages import BookLost, FeedChanged, LedgerRequested, Message, PositionReported, Resync
 from core.types import ZERO, Channel, FeedState, Source
 from tests.actors.fakes import GRVT, GUARD_S, FakeStream, Routed, book, identity
 
@@ -74,7 +74,7 @@ def test_a_resync_reaches_the_stream() -> None:
 def test_its_health_is_the_streams() -> None:
     """Vitals and channel."""
     facts = Rig().ref.ask(HealthRequest(), timeout=GUARD_S)
-    assert ("LIVE", "account", GRVT) == (facts["stream"].state, facts["channel"], facts["venue"])
+    assert ("DOWN", "account", GRVT) == (facts["stream"].state, facts["channel"], facts["venue"])
 
 
 def test_an_ordinary_stop_closes_the_stream() -> None:
@@ -82,3 +82,12 @@ def test_an_ordinary_stop_closes_the_stream() -> None:
     rig = Rig()
     rig.ref.stop(timeout=GUARD_S)
     assert rig.stream.closed.is_set()
+
+
+def test_who_was_built_anew_hears_how_the_feed_stands() -> None:
+    """A core that asks for the state of all orders has never heard of the feeds either: each tells its state as it is now."""
+    rig = Rig()
+    rig.stream.state = FeedState.LIVE
+    rig.ref.tell(LedgerRequested(owner="quoter", epoch=2))
+    told = rig.routed.until(FeedChanged)
+    assert (FeedState.LIVE, Source.WS, "asked for") == (told.state, told.source, told.reason)

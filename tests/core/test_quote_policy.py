@@ -26,7 +26,13 @@ from core.types import Fees, Level, Side
 from tests.core.builders import BACKPACK, BUY, GRVT, NO_FEES, SELL, SYMBOLS, D, book, instrument
 
 SETTINGS = QuoteSettings(
-    size=D("0.10"), max_position=D("0.50"), fx=D(1), maker_fees=NO_FEES, hedge_fees=NO_FEES, hedge_cap_bps=D(20)
+    size=D("0.10"),
+    max_position=D("0.50"),
+    max_delta=D("0.10"),
+    fx=D(1),
+    maker_fees=NO_FEES,
+    hedge_fees=NO_FEES,
+    hedge_cap_bps=D(20),
 )
 TICKS = st.integers(8, 500).map(lambda ticks: Decimal(ticks) * D("0.5"))
 NARROW = st.integers(1, 6).map(lambda ticks: Decimal(ticks) * D("0.5"))

@@ -51,7 +51,14 @@ from tests.core.builders import (
 
 S = OrderState
 SETTINGS = QuoteSettings(
-    size=D("0.10"), max_position=D("0.50"), fx=D(1), maker_fees=NO_FEES, hedge_fees=NO_FEES, hedge_cap_bps=D(20), iterations=2
+    size=D("0.10"),
+    max_position=D("0.50"),
+    max_delta=D("0.10"),
+    fx=D(1),
+    maker_fees=NO_FEES,
+    hedge_fees=NO_FEES,
+    hedge_cap_bps=D(20),
+    iterations=2,
 )
 
 

@@ -24,6 +24,7 @@ from core.messages import (
     LedgerSnapshot,
     Message,
     OrderChanged,
+    OrderDenied,
     PairStateChanged,
     PlaceOrder,
     Stop,
@@ -64,6 +65,19 @@ class OcoFeed(Feed):
         assert isinstance(wire, ApexWire)
         for report in wire.history():
             self._deliver(report, connection)
+
+
+class OcoGateway(GatewayNode):
+    """A gateway whose journal cannot be written now and then: such an order is denied before anything has left."""
+
+    denial_rate = 0.0
+
+    def place(self, order: PlaceOrder) -> None:
+        if self.denial_rate and self.wire.nemesis.is_on and self.wire.nemesis.random.random() < self.denial_rate:
+            reason, now = "the intent is not durable", self.engine.now
+            self.route(OrderDenied(venue=APEX, client_order_id=order.client_order_id, role=order.role, reason=reason, at=now))
+        else:
+            super().place(order)
 
 
 @dataclass(frozen=True)
@@ -177,7 +191,7 @@ class OcoBot:
         ledger = ledger_of(self._state_at_start, self._policies, GATEWAY, self._engine.now, self._wall_ms())
         gate = self._parts.gate(scenario.instrument, scenario.side, scenario.size, COLLAR_BPS, ledger)
         route = self._router(GATEWAY)
-        return GatewayNode(
+        gateway = OcoGateway(
             self._engine,
             GATEWAY,
             self._wire,
@@ -187,6 +201,8 @@ class OcoBot:
             self._epoch,
             self._sending,
         )
+        gateway.denial_rate = scenario.denial_rate
+        return gateway
 
     def _pair(self) -> Node:
         scenario = self._scenario

@@ -114,11 +114,19 @@ class OcoInspector:
         self._feeds.clear()
         self.disturbed_at = self._engine.now
         self._must_protect = self.held > self._stop_cover()
+        self._pair_is_new()
+
+    def _pair_is_new(self) -> None:
+        """A new pair says what it enters, not that it begins IDLE, or RELEASED as the journal has it."""
+        if self.pair_state != PairState.RELEASED.value:
+            self.pair_state = PairState.IDLE.value
 
     def restarted(self, name: str) -> None:
         self.disturbed_at = self._engine.now
         if name == TRACKER:
             self._known.clear()
+        if name == OCO_PAIR:
+            self._pair_is_new()
 
     # ---- at the venue --------------------------------------------------------------------------------------------------------
 

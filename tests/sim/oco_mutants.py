@@ -215,10 +215,10 @@ OCO_MUTANTS: dict[str, OcoMutant] = {
     "cancel-then-resize": OcoMutant(
         "the stop goes before its successor stands", OcoParts(bracket=_bracket(_CancelsBeforeResize)), "nemesis", 200
     ),
-    "profit-first": OcoMutant("the take-profit goes first", OcoParts(bracket=_bracket(_ProfitFirst)), "kill", 20),
+    "profit-first": OcoMutant("the take-profit goes first", OcoParts(bracket=_bracket(_ProfitFirst)), "kill", 60),
     "denied-is-cover": OcoMutant("a denied stop counts as cover", OcoParts(bracket=_DeniedIsCover), "nemesis", 100),
-    "forgets-legs": OcoMutant("a restart forgets the legs", OcoParts(bracket=_ForgetsLegs), "kill", 20),
-    "judges-at-once": OcoMutant("a removal is judged at once", OcoParts(bracket=_bracket(_JudgesAtOnce)), "nemesis", 100),
+    "forgets-legs": OcoMutant("a restart forgets the legs", OcoParts(bracket=_ForgetsLegs), "kill", 60),
+    "judges-at-once": OcoMutant("a removal is judged at once", OcoParts(bracket=_bracket(_JudgesAtOnce)), "nemesis", 200),
     "repairs-again": OcoMutant(
         "an overshoot is repaired twice", OcoParts(bracket=_bracket(_RepairsAgain), gate=_LaxGate), "both", 40
     ),

@@ -31,6 +31,7 @@ class Venue(NamedTuple):
     """Habits of the venue that no source settles (apex.md §0.5, §9), so that every one of them must be lived with.
 
     ``reduces_only`` False: reduce-only is ignored. ``sibling``: what becomes of a waiting stop when the position is gone.
+    ``fill_lag_s``: executions are pushed so much later than the sibling's end.
     ``refused_cancels``: so many cancels of each order are refused first (20016, 20016, then a body that is not JSON).
     """
 
@@ -41,11 +42,12 @@ class Venue(NamedTuple):
     sl_refusals: int = 0
     tp_refusals: int = 0
     expires_leg: bool = False
+    fill_lag_s: float = 0.0
 
 
 class OcoScenario(NamedTuple):
     """``hand``: the leg that the user cancels in story manual. ``iterations``: brackets of the run. ``reconnects``: the venue closes the
-    account stream once while the pair stands, and the next login tells history."""
+    account stream once while the pair stands, and the next login tells history. ``denial_rate``: orders that the bot's own side refuses."""
 
     seed: str
     story: Story
@@ -61,6 +63,7 @@ class OcoScenario(NamedTuple):
     drift: int
     has_foreign: bool
     reconnects: bool
+    denial_rate: float
 
     @property
     def is_clean(self) -> bool:
@@ -111,6 +114,7 @@ def _drawn(
         sl_refusals=dice.choice((0, 1, 2)) if is_odd else 0,
         tp_refusals=dice.choice((0, 1)) if is_odd else 0,
         expires_leg=is_odd and dice.random() < 0.5,
+        fill_lag_s=dice.choice((0.0, 0.0, 0.15)),
     )
     return OcoScenario(
         seed=name,
@@ -129,6 +133,7 @@ def _drawn(
         drift=dice.choice((10, 20, 40, 120)),
         has_foreign=level > 0 and dice.random() < 0.2,
         reconnects=dice.random() < 0.3,
+        denial_rate=0.1 if is_odd else 0.0,
     )
 
 

@@ -26,7 +26,7 @@ from core.messages import (
     QueryOrder,
 )
 from core.types import ZERO, ClientOrderId, OrderState, Role, Side, Source, VenueOrderId
-from simulator.exchange import Event, Exchange, PositionEvent, SimOrder, TradeEvent
+from simulator.exchange import Event, Exchange, FillEvent, PositionEvent, SimOrder, TradeEvent
 from simulator.ledger import AccountFill
 from tests.sim.engine import Engine
 from tests.sim.nemesis import Nemesis
@@ -59,6 +59,8 @@ class ApexWire(Wire):
     def __init__(self, engine: Engine, exchange: Exchange, instrument: Instrument, nemesis: Nemesis, habits: Venue) -> None:
         super().__init__(engine, exchange, instrument, nemesis)
         self.habits = habits
+        self.lag_s = 0.0
+        """How much later than now what is being published leaves the venue."""
         self.waiting: dict[str, Waiting] = {}
         self._placed: dict[str, PlaceOrder] = {}
         self._cancels: dict[ClientOrderId, int] = {}
@@ -179,7 +181,10 @@ class ApexWire(Wire):
     # ---- what it shows -------------------------------------------------------------------------------------------------------
 
     def _on_event(self, event: Event) -> None:
+        is_execution = isinstance(event, (FillEvent, PositionEvent))
+        self.lag_s = self.habits.fill_lag_s if is_execution else 0.0
         super()._on_event(event)
+        self.lag_s = 0.0
         match event:
             case TradeEvent():
                 self._traded(event)

@@ -20,7 +20,7 @@ from tests.sim.oco_bot import START_ORDER, OcoBot, OcoParts
 from tests.sim.oco_inspector import Limits, OcoInspector
 from tests.sim.oco_judge import judge
 from tests.sim.oco_market import OcoMarket
-from tests.sim.oco_scenario import FEES, STORIES, OcoScenario
+from tests.sim.oco_scenario import FEES, STORIES, SUBMIT_BOUND_S, OcoScenario
 from tests.sim.oco_wire import ApexWire
 from tests.sim.scenario import EPOCH_MS, START_S
 from tests.sim.wire import ACCOUNT
@@ -30,8 +30,8 @@ STOP_S = 80.0
 END_S = 100.0
 AFTER_S = 3.0
 """How long the world still turns after the run has said that it is finished."""
-RESTART_LIMITS = Limits(5.0, 15.0, 5.0)
-"""A process that comes back reads before it knows."""
+RESTART_LIMITS = Limits(5.0, 15.0, SUBMIT_BOUND_S + 4.0)
+"""A process that comes back reads before it knows; a repair of unknown outcome is waited for."""
 STROKES = ("flap", "deaf", "venue_restart", "crash", "actor_crash", "stall", "clock_step")
 STRIKE_PERIOD_S = 0.5
 
@@ -111,6 +111,12 @@ class OcoWorld:
         return self.bot is not None and self.bot.is_alive
 
     def _publish(self, message: Message) -> None:
+        if self.wire.lag_s:
+            self.engine.after(self.wire.lag_s, self._push_frame, message)
+        else:
+            self._push_frame(message)
+
+    def _push_frame(self, message: Message) -> None:
         if self.bot is not None and self.bot.is_alive:
             self.bot.feeds[Channel.ACCOUNT].frame(message)
 

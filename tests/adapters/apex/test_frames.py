@@ -87,6 +87,13 @@ def test_a_book_frame_of_nonsense_is_refused(changes: dict[str, object]) -> None
         frames.parse_market_frame(book_frame(9, **changes), MARKET)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("topic", ["recentlyTrade.H.ETHUSDT", "candle.1.ETHUSDT", f"somethingNew.H.{MARKET}"])
+def test_a_topic_that_is_not_ours_is_refused(topic: str) -> None:
+    """Rows of trades and bars do not name their symbol reliably; the topic does."""
+    with pytest.raises(WireRefused):
+        frames.parse_market_frame(encoded({"topic": topic, "type": "snapshot", "data": [], "ts": WALL_MS}), MARKET)
+
+
 @pytest.mark.parametrize(
     ("word", "filled_size", "reason", "tif", "expected"),
     [
