@@ -73,13 +73,21 @@ def _failure(error: BaseException) -> Failed:
     return Failed(" ".join(line.split())[:500], text[-TRACEBACK_CHARS_MAX:])
 
 
+def _nowhere(_: pykka.ActorRef[Any]) -> None:
+    """An actor outside a composition has no name to be found under."""
+
+
 class Identity(NamedTuple):
-    """Who an actor is: given by the watch at each start. ``report`` may be called from any thread and never blocks."""
+    """Who an actor is: given by the watch at each start. ``report`` may be called from any thread and never blocks.
+
+    ``enter`` gives its name to the actor, before its start hook runs: what that asks for may be answered before the starter goes on.
+    """
 
     name: str
     kind: str
     epoch: int
     report: Callable[[Report], None]
+    enter: Callable[[pykka.ActorRef[Any]], object] = _nowhere
 
 
 class Vitals:
@@ -179,6 +187,7 @@ class Actor(pykka.ThreadingActor):
         return Inbox()
 
     def on_start(self) -> None:
+        self.identity.enter(self.actor_ref)
         self._guarded("started", self.started)
         self.vitals.is_starting = False
 

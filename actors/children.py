@@ -157,7 +157,11 @@ class Children:
 
     def _child(self, kind: str, name: str, build: Build, *, limit_s: float = 0.0) -> Child:
         spec = spec_for(kind, name, longest_call_s=limit_s)
-        return Child(spec, lambda epoch: build(Identity(name, kind, epoch, self._report)))
+
+        def start(epoch: int) -> Started:
+            return build(Identity(name, kind, epoch, self._report, lambda ref: self._addresses.register(name, ref, epoch)))
+
+        return Child(spec, start)
 
     def _recorder(self, identity: Identity) -> Started:
         """What a kill, or a crash of the recorder, cut off between the journal and the files is made good; no line is written twice."""

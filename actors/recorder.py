@@ -34,7 +34,7 @@ from core.messages import (
 from core.pairing import PairLedger, PairRow
 from core.ports import Journal, JournalFailed
 from core.totals import RunStatus, RunTotals
-from core.types import TradingState
+from core.types import Channel, FeedState, Source, TradingState, VenueId
 
 DisplayEvent = PairRow | CycleFinished | Alert | TradingStateChanged | FeedChanged
 SHOWN = (CycleFinished, Alert, TradingStateChanged, FeedChanged)
@@ -92,6 +92,7 @@ class Recorder(Actor):
         self._calls_before = 0
         self._n429 = 0
         self._status_at = 0.0
+        self._feeds: dict[tuple[VenueId, Channel, Source], FeedState] = {}
         self._is_rested = False
 
     def started(self) -> None:
@@ -134,6 +135,8 @@ class Recorder(Actor):
             self._view.status(self.run_status())
 
     def _record(self, message: Message) -> None:
+        if isinstance(message, FeedChanged) and self._is_old_news(message):
+            return
         self._ledger.apply(message)
         if not isinstance(message, LedgerSnapshot):
             self._log(message)
@@ -164,6 +167,12 @@ class Recorder(Actor):
                 self._n429 += 1
             case OrderChanged() | _:
                 pass
+
+    def _is_old_news(self, message: FeedChanged) -> bool:
+        """A feed tells its state again to whoever was built anew; that is nothing to write down."""
+        key = (message.venue, message.channel, message.source)
+        before, self._feeds[key] = self._feeds.get(key), message.state
+        return before is message.state
 
     def _pair(self, rows: tuple[PairRow, ...]) -> None:
         for row in rows:

@@ -40,6 +40,10 @@ MAX_STOPS = 6
 """Stops that may be open at once, those of unknown outcome included."""
 JUDGE_AFTER_S = 0.3
 """How long the end of a leg waits for the fills that may explain it; they are asked for meanwhile."""
+JUDGE_HAND_AFTER_S = {Role.SL: 0.6, Role.TP: 1.5}
+"""The same for what looks like a person's doing, which has no way back. Without the take-profit nothing is at risk meanwhile."""
+SAME_EVENT_S = 1.0
+"""A leg that ends so close to a fill of the pair was ended by the venue on account of it."""
 UNSEEN_PATIENCE_S = 2.0
 NAKED_ALARM_S = 1.0
 ENTRY_PATIENCE_S = 0.25
@@ -95,6 +99,7 @@ class OcoPair:
         self._alarmed: set[ClientOrderId] = set()
         self._closes: set[ClientOrderId] = set()
         self._seen_held, self._seen_held_at = ZERO, 0.0
+        self._exit_filled_at = float("-inf")
         self._begin()
 
     def _begin(self) -> None:
@@ -144,10 +149,12 @@ class OcoPair:
             if order.is_closed:
                 return ()
             leg = self.legs.add(order)
-        was_open = leg.is_open
+        was_open, filled_before = leg.is_open, leg.order.filled_quantity
         leg.follow(order, now)
         if leg.is_standing:
             self._retries[order.role].misses = 0
+        if order.filled_quantity > filled_before:
+            self._exit_filled_at = now
         if order.filled_quantity > 0 and self._winner is not Role.SL:
             self._winner = order.role
         is_removed = was_open and not leg.is_open and order.state is not OrderState.FILLED and leg.cancel_sent_at is None
@@ -185,8 +192,15 @@ class OcoPair:
         is_clear = leg.order.state in (OrderState.FILLED, OrderState.DENIED) or leg.cancel_sent_at is not None
         if is_clear or self.held < self._instrument.lot_size or self._close_reason or self.state is PairState.RELEASED:
             return True
-        age_s = now - leg.ended_at
-        return age_s >= (UNSEEN_PATIENCE_S if self.legs.unseen > 0 else JUDGE_AFTER_S)
+        wait_s = JUDGE_HAND_AFTER_S[leg.order.role] if self._looks_by_hand(leg, now) else JUDGE_AFTER_S
+        return now - leg.ended_at >= (UNSEEN_PATIENCE_S if self.legs.unseen > 0 else wait_s)
+
+    def _looks_by_hand(self, leg: Leg, now: float) -> bool:
+        """It stood, nobody here asked for its end or may have, and no fill of the pair came with it."""
+        order = leg.order
+        is_cancel = order.state is OrderState.CANCELED and order.reason in BY_HAND and leg.stood_at is not None
+        is_alone = leg.ended_at is not None and self._exit_filled_at < leg.ended_at - SAME_EVENT_S
+        return is_cancel and is_alone and not leg.was_doubted(now)
 
     def _judge(self, leg: Leg, now: float) -> tuple[Message, ...]:
         """Filled, cancelled by us, by hand, by the venue, or refused; a closed order's quantity that nobody has seen may still explain it."""
@@ -200,9 +214,9 @@ class OcoPair:
         if order.role is Role.SL and order.filled_quantity > 0:
             self._begin_close("the stop filled in part only", now)
             return ()
-        if order.state is OrderState.CANCELED and order.reason in BY_HAND and leg.stood_at is not None:
-            return () if leg.was_doubted(now) else self._removed_by_hand(order, now)
-        return self._removed(leg, now)
+        if self._looks_by_hand(leg, now):
+            return self._removed_by_hand(order, now)
+        return () if order.reason in BY_HAND and order.state is OrderState.CANCELED else self._removed(leg, now)
 
     def _removed(self, leg: Leg, now: float) -> tuple[Message, ...]:
         """By the venue: placed again by the next step, or the position ends."""

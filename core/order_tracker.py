@@ -366,7 +366,7 @@ class OrderTracker:
         if order is not None and not order.is_closed:
             order.query_due_at = now + self._query_delay(order)
         state = self._venues[message.venue]
-        state.read_failed(now)
+        state.read_failed(message.query, now)
         return ()
 
     # ---- feeds and time ------------------------------------------------------------------------------------------------------

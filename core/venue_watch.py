@@ -99,9 +99,13 @@ class VenueWatch:
         self._round_retry_at = now + RECONCILE_RETRY_S
         return self._ask(self.audit.missing, lookback_s)
 
-    def read_failed(self, now: float) -> None:
-        """A read of the running round got no answer: ask again soon."""
+    def read_failed(self, query: str, now: float) -> None:
+        """A read got no answer: a running round asks again soon, and an audit does not wait for its next turn."""
         self._round_retry_at = min(self._round_retry_at, now + RECONCILE_RETRY_S)
+        if query == "FetchOpenOrders":
+            self._orders_audit_at = min(self._orders_audit_at, now + RECONCILE_RETRY_S - ORDERS_AUDIT_S)
+        elif query == "FetchFills":
+            self._fills_audit_at = min(self._fills_audit_at, now + RECONCILE_RETRY_S - FILLS_AUDIT_S)
 
     def expect_fills(self, now: float) -> None:
         """The venue told of more filled quantity than the fills seen add up to: fetch them unless the stream brings them first."""

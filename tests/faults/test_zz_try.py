@@ -1,7 +1,7 @@
 import time, pytest, sys
 import tests.faults.rig as rig, tests.faults.house as h
 from tests.faults.test_actor_crashes import crash, pairs, unlimited, Fault, quicken, Saboteur, House, running
-@pytest.mark.parametrize("when", ["before","after"])
+@pytest.mark.parametrize("when", ["before","after"]*3)
 def test_it(tmp_path, monkeypatch, when):
     monkeypatch.setattr(rig, "GUARD_S", 8.0)
     quicken(monkeypatch, change=unlimited)
