@@ -11,6 +11,9 @@ from core.messages import CancelOrder, FillRecorded, Message, OrderChanged
 from core.metrics import Histogram
 from core.types import ClientOrderId, Role
 
+AWAITED_MAX = 64
+"""Cancelled siblings whose end is still to be seen; one that the venue never ends must not be kept for ever."""
+
 
 class OcoPairActor(Decider):
     """``clock``: monotonic seconds. Histograms: leg fill received -> sibling's cancel told, and -> its terminal state seen."""
@@ -28,6 +31,8 @@ class OcoPairActor(Decider):
         def send(message: Message) -> None:
             route(message)
             if isinstance(message, CancelOrder) and self._filled_at is not None:
+                while len(self._awaited) >= AWAITED_MAX:
+                    del self._awaited[next(iter(self._awaited))]
                 self._to_cancel = self._to_cancel.with_sample(self._clock() - self._filled_at)
                 self._awaited[message.client_order_id] = self._filled_at
 
@@ -48,13 +53,16 @@ class OcoPairActor(Decider):
     def health(self) -> Mapping[str, object]:
         """``pair`` state and the seed's counters under their own names."""
         pair = self._bracket.pair
-        p50, p99 = self._to_cancel.quantile_s(0.5), self._to_cancel.quantile_s(0.99)
         metrics = {
             "oco_success": float(pair.successes),
             "oco_failures": float(pair.failures),
             "avg_latency_ms": (self._to_cancel.mean_s() or 0.0) * 1000,
-            "oco_cancel_p50_ms": (p50 or 0.0) * 1000,
-            "oco_cancel_p99_ms": (p99 or 0.0) * 1000,
-            "oco_terminal_p50_ms": (self._to_terminal.quantile_s(0.5) or 0.0) * 1000,
+            **_quantiles("oco_cancel", self._to_cancel),
+            **_quantiles("oco_terminal", self._to_terminal),
         }
         return {"pair": pair.state.value, "metrics": metrics}
+
+
+def _quantiles(name: str, histogram: Histogram) -> dict[str, float]:
+    """Milliseconds; 0 before the first sample."""
+    return {f"{name}_p{share}_ms": (histogram.quantile_s(share / 100) or 0.0) * 1000 for share in (50, 99)}

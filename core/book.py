@@ -5,7 +5,7 @@ It knows nothing of sequence numbers' origin; ``DepthSequence`` judges them. A b
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
@@ -13,28 +13,30 @@ from core.types import ZERO, Level, Side
 
 
 class _HalfBook:
-    """Levels of one side, best first when iterated from the touch; prices are kept ascending."""
+    """Levels of one side; prices and levels run in step, ascending. Nothing is hashed: a Decimal's hash costs more than the search."""
 
     def __init__(self, *, is_bid: bool) -> None:
         self._is_bid = is_bid
         self._prices: list[Decimal] = []
-        self._quantities: dict[Decimal, Decimal] = {}
+        self._levels: list[Level] = []
 
     def clear(self) -> None:
         self._prices.clear()
-        self._quantities.clear()
+        self._levels.clear()
 
     def set(self, price: Decimal, quantity: Decimal) -> None:
-        if quantity > 0:
-            if price not in self._quantities:
-                insort(self._prices, price)
-            self._quantities[price] = quantity
-        elif self._quantities.pop(price, None) is not None:
-            del self._prices[bisect_left(self._prices, price)]
+        at = bisect_left(self._prices, price)
+        is_known = at < len(self._prices) and self._prices[at] == price
+        if quantity > 0 and is_known:
+            self._levels[at] = Level(price, quantity)
+        elif quantity > 0:
+            self._prices.insert(at, price)
+            self._levels.insert(at, Level(price, quantity))
+        elif is_known:
+            del self._prices[at], self._levels[at]
 
     def top(self, depth: int) -> tuple[Level, ...]:
-        prices = reversed(self._prices[-depth:]) if self._is_bid else self._prices[:depth]
-        return tuple(Level(price, self._quantities[price]) for price in prices)
+        return tuple(self._levels[-depth:][::-1] if self._is_bid else self._levels[:depth])
 
     def best(self) -> Decimal | None:
         return (self._prices[-1] if self._is_bid else self._prices[0]) if self._prices else None

@@ -43,7 +43,8 @@ class BracketGate:
     def handle(self, message: Message) -> None:
         match message:
             case TradingStateChanged():
-                self.state = message.state
+                if self.state is not TradingState.HALTED:  # Only a new process ends it, whatever a restarted judge believes.
+                    self.state = message.state
             case LedgerRequested():
                 self._epochs[message.owner] = max(message.epoch, self._epochs.get(message.owner, 0))
             case _:

@@ -40,7 +40,7 @@ MAX_STOPS = 6
 """Stops that may be open at once, those of unknown outcome included."""
 JUDGE_AFTER_S = 0.3
 """How long the end of a leg waits for the fills that may explain it; they are asked for meanwhile."""
-JUDGE_HAND_AFTER_S = {Role.SL: 0.6, Role.TP: 1.5}
+JUDGE_HAND_AFTER_S = {Role.SL: 0.45, Role.TP: 1.5}
 """The same for what looks like a person's doing, which has no way back. Without the take-profit nothing is at risk meanwhile."""
 SAME_EVENT_S = 1.0
 """A leg that ends so close to a fill of the pair was ended by the venue on account of it."""
@@ -52,9 +52,9 @@ RESIZE_PATIENCE_S = 0.2
 """A take-profit fills in many pieces: the stop is made smaller once they pause, since an excess is only the venue's to reduce."""
 REPAIR_PATIENCE_S = 0.1
 """A leg that is just filling brings its other fills in this time: one repair instead of one for each."""
-COVER_CLOSING_S = 0.5
-"""A position that is being closed is covered too, if the closing takes longer."""
-CANCEL_AGAIN_S = (0.5, 1.0, 2.0, 5.0)
+COVER_CLOSING_S = 0.65
+"""A position that is being closed and has been without a stop for so long is covered again beside it."""
+CANCEL_AGAIN_S = (0.5, 0.5, 1.0, 2.0, 5.0)
 """A cancel that is not even acknowledged is repeated, beside what the tracker repeats: the sibling must not live on."""
 CANCEL_ALARM_S = 5.0
 CLOSE_ALARM_S = 5.0
@@ -272,10 +272,10 @@ class OcoPair:
     def _protect(self, held: Decimal, now: float) -> tuple[Message, ...]:
         """Stops cover what is held; the take-profit rests once they stand. A stop that has begun to fill has won."""
         stops, takes = self.legs.of(Role.SL), self.legs.of(Role.TP)
-        out = self._cover(stops, held, now)
+        out = self._cover(stops, held + self._entry_unseen, now)
         if self._winner is Role.SL:
             return self._enter(PairState.CANCELLING, "the stop is filling", now) + self._cancel(takes, "the stop won", now) + out
-        if not keepers(stops, held):
+        if not keepers(stops, held + self._entry_unseen):
             return self._enter(PairState.ARMING, "the stop does not stand yet", now) + out
         out += self._take_profit(takes, held, now)
         is_served = (
@@ -300,6 +300,12 @@ class OcoPair:
         is_exact = cover_of(kept) == held or any(leg.is_in_flight for leg in counted) or held < self._orders.smallest
         must_wait = now - self._seen_held_at < RESIZE_PATIENCE_S or len(stops) >= MAX_STOPS
         return out if is_exact or must_wait else out + self._place_stop(held, now)
+
+    @property
+    def _entry_unseen(self) -> Decimal:
+        """Quantity of the entry that the venue says has filled and of which the fills are still to come: it is held, and must be covered."""
+        entries = (order for order in self._ledger.pending(makers=False) if order.role is Role.ENTRY)
+        return sum((max(order.filled_quantity - order.recorded_quantity, ZERO) for order in entries), ZERO)
 
     def _awaits_entry(self, now: float) -> bool:
         """One stop for an entry that comes in many fills, instead of one for each."""
@@ -352,7 +358,8 @@ class OcoPair:
         out = self._enter(PairState.CLOSING, self._close_reason, now) + self._cancel(self.legs.of(Role.TP), "closing", now)
         out += self._take(self._settings.side.opposite, held, book, now)
         lasts_s = now - (self._closing_since if self._closing_since is not None else now)
-        if lasts_s >= COVER_CLOSING_S and self._refusals[Role.SL] < LEG_TRIES:
+        is_bare = self._uncovered_since is not None and now - self._uncovered_since >= COVER_CLOSING_S
+        if is_bare and self._refusals[Role.SL] < LEG_TRIES:
             out += self._cover(self.legs.of(Role.SL), held, now)
         if lasts_s >= CLOSE_ALARM_S and not self._is_close_told:
             self._is_close_told = True

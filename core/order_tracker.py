@@ -46,6 +46,7 @@ from core.types import (
     OrderState,
     Role,
     Source,
+    TimeInForce,
     TradeId,
     VenueId,
     VenueOrderId,
@@ -55,7 +56,7 @@ from core.venue_watch import VenuePolicy, VenueWatch
 QUERY_DELAYS_S = (0.2, 0.5, 1.0)
 """Pauses before the first lookups of an unknown order; then the last one for ever."""
 SILENCE_AFTER_ACTION_S = 2.0
-"""An accepted order of which the stream says nothing for so long is asked for: pongs prove no subscription (grvt.md §2)."""
+"""An accepted order of which the stream says nothing for so long is asked for (pongs prove no subscription, grvt.md §2), an IOC till its end."""
 CANCEL_RETRY_S = (1.0, 2.0, 4.0)
 MISSES_AS_PROOF = 2
 MISS_SPACING_S = 1.0
@@ -176,7 +177,8 @@ class OrderTracker:
         if report.state is OrderState.UNKNOWN:
             order.query_due_at = now + QUERY_DELAYS_S[0]
         elif order.state is not OrderState.PENDING_CANCEL and report.state is not OrderState.SUBMITTED:
-            order.query_due_at = None
+            is_brief = order.place.time_in_force is TimeInForce.IOC and not order.is_closed
+            order.query_due_at = now + SILENCE_AFTER_ACTION_S if is_brief else None
         if not order.is_fully_recorded:
             self._venues[order.place.venue].expect_fills(now)
         if not changed:
@@ -321,9 +323,7 @@ class OrderTracker:
     def _bound_of(self, order: TrackedOrder) -> float | None:
         """When absence starts to mean something: the end of an armed cancel, or of the venue's request window."""
         policy = self._venues[order.place.venue].policy
-        if policy.cancel_ttl_ms:
-            return order.cancel_bound_at
-        return order.submitted_at + policy.submit_bound_s
+        return order.cancel_bound_at if policy.cancel_ttl_ms else order.submitted_at + policy.submit_bound_s
 
     def _force_bound(self, order: TrackedOrder, now: float) -> tuple[Message, ...]:
         """An order the venue does not show, on a venue where only a cancel bounds it: send that cancel."""
@@ -365,8 +365,7 @@ class OrderTracker:
         order = self._orders.get(message.client_order_id) if message.client_order_id is not None else None
         if order is not None and not order.is_closed:
             order.query_due_at = now + self._query_delay(order)
-        state = self._venues[message.venue]
-        state.read_failed(message.query, now)
+        self._venues[message.venue].read_failed(message.query, now)
         return ()
 
     # ---- feeds and time ------------------------------------------------------------------------------------------------------

@@ -82,8 +82,8 @@ class VenueAudit:
         return self._alarmed
 
     @property
-    def is_differing(self) -> bool:
-        return self._differs_since is not None
+    def differs_since(self) -> float | None:
+        return self._differs_since
 
     def deadline(self) -> float | None:
         """When a difference becomes an alarm."""

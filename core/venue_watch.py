@@ -130,7 +130,7 @@ class VenueWatch:
         if self.is_busy and now - self._fills_audit_at >= FILLS_AUDIT_S:
             self._fills_audit_at = now
             out += (FetchFills(venue=self.venue, symbol=symbol, lookback_s=FILLS_LOOKBACK_S),)
-        if now - self._position_audit_at >= self._position_pause_s:
+        if now >= self._position_due_at:
             self._position_audit_at = now
             out += (FetchPosition(venue=self.venue, symbol=symbol),)
         return out
@@ -153,8 +153,10 @@ class VenueWatch:
         return (fetch, Alert(level="warning", key=f"fills-missing-{self.venue}", text=text, at=now))
 
     @property
-    def _position_pause_s(self) -> float:
-        return RECONCILE_RETRY_S if self.audit.is_differing else POSITION_AUDIT_S
+    def _position_due_at(self) -> float:
+        """Sooner while it differs, once that has lasted: every fill makes the two differ until the stream has told of both."""
+        routine, since = self._position_audit_at + POSITION_AUDIT_S, self.audit.differs_since
+        return routine if since is None else min(routine, max(self._position_audit_at, since) + RECONCILE_RETRY_S)
 
     def deadline(self, *, has_open: bool) -> float | None:
         """Earliest moment at which ``tick`` would return something."""
@@ -164,6 +166,6 @@ class VenueWatch:
         elif self._second_round_at is not None:
             due.append(self._second_round_at)
         if self.is_live:
-            due.append(self._position_audit_at + self._position_pause_s)
+            due.append(self._position_due_at)
             due += [self._fills_audit_at + FILLS_AUDIT_S] * self.is_busy + [self._orders_audit_at + ORDERS_AUDIT_S] * has_open
         return min(due, default=None)

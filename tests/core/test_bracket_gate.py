@@ -66,6 +66,13 @@ def test_nothing_passes_while_halted() -> None:
     assert "only cancels while HALTED" == _reason(_gate(TradingState.HALTED, held="0.10"), _exit())
 
 
+def test_halted_is_for_the_life_of_the_process() -> None:
+    """A risk judge that was built anew knows nothing of the halt; the gate does."""
+    gate = _gate(TradingState.HALTED, held="0.10")
+    gate.handle(TradingStateChanged(state=TradingState.ACTIVE, reason="", at=1.0))
+    assert "only cancels while HALTED" == _reason(gate, _exit())
+
+
 def test_stop_and_profit_stand_side_by_side() -> None:
     """Each as large as the position: reduce-only keeps their sum harmless."""
     gate = _gate(held="0.10")

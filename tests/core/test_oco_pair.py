@@ -190,7 +190,7 @@ def test_cancel_sibling_hands_the_position_over() -> None:
     stop, profit = rig.armed()
     placed = len(rig.sent)
     rig.end(profit)
-    rig.tick(0.5)
+    rig.tick(1.6)
     assert (S.RELEASED, stop.client_order_id) == (rig.pair.state, rig.cancels[0].client_order_id)
     assert "RunFinished" not in [type(message).__name__ for message in rig.told]
     rig.end(stop)
@@ -204,7 +204,7 @@ def test_keep_stop_goes_on_without_the_profit() -> None:
     rig.tick(2.0)
     assert (S.ARMED, 1, D("0.10")) == (rig.pair.state, rig.count(Role.TP), rig.stop_cover())
     rig.end(stop)
-    rig.tick(0.5)
+    rig.tick(0.8)
     assert 2 == rig.count(Role.SL)
 
 
@@ -212,7 +212,7 @@ def test_close_ends_the_position_at_once() -> None:
     rig = Rig("close")
     _, profit = rig.armed()
     rig.end(profit)
-    rig.tick(0.5)
+    rig.tick(1.6)
     assert (S.CLOSING, D("0.10")) == (rig.pair.state, rig.last(Role.REPAIR).quantity)
 
 

@@ -101,6 +101,18 @@ def test_the_position_is_audited_and_more_often_while_it_differs() -> None:
     assert (2, True) == (asked("0"), asked("0.05") > 10)
 
 
+def test_a_difference_that_passes_is_not_asked_about() -> None:
+    """Between a fill and the position frame that follows it the two differ for a moment, many times a minute."""
+    made = watch(position="0")
+    made.audit.reported(D(0), asked_at=None)
+    run(made, 1_000.0, 1_000.0)
+    asked = []
+    for second in range(1, int(POSITION_AUDIT_S)):
+        made.position = D("0.05") if second % 2 else D(0)
+        asked += run(made, 1_000.0 + second, 1_000.0 + second)
+    assert [] == asked
+
+
 def test_missing_fills_are_fetched_after_a_moment_and_again() -> None:
     made = watch()
     made.expect_fills(1_000.0)

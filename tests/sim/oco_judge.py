@@ -136,6 +136,8 @@ def _manual(world: OcoWorld, exits: set[Role]) -> None:
             )
             _expect(world, exits in allowed, f"{exits} filled")
         case "close":
+            if scenario.venue.refused_cancels and not scenario.venue.reduces_only:
+                return  # The take-profit may fill while its cancel is refused; that it is repaired is checked for every trial.
             _expect(world, exits == {Role.REPAIR}, f"closed at once, but {exits} filled")
             closed_s = max(fill.time for fill in inspector.fills) - (inspector.by_hand_at + world.wire.wall_s - world.engine.now)
             _expect(world, closed_s <= CLOSED_IN_S, f"closed after {closed_s:.1f} s")

@@ -17,6 +17,8 @@ from tests.sim.scenario import EPOCH_MS, PRICE
 
 HOUSE, FLOW = "house", "flow"
 LEVELS = 3
+HOUSE_WIDTH = 20
+"""Ticks from the mid: takers trade with the house, not with a leg that is left alone in an empty book."""
 
 
 class OcoMarket:
@@ -70,6 +72,6 @@ class OcoMarket:
         side = Side.BUY if self._random.random() < 0.5 else Side.SELL
         self._exchange.advance(EPOCH_MS / 1000 + self._engine.now)
         touch = self._exchange.best(self._scenario.instrument.symbol, side.opposite)
-        if touch is not None:
+        if touch is not None and abs(int(touch * 100) - self._mid) < HOUSE_WIDTH:
             lot = self._scenario.instrument.lot_size
             self._exchange.place(FLOW, self._scenario.instrument.symbol, side, lot, touch, tif="IOC")

@@ -195,16 +195,6 @@ class _IgnoresTheHand(OcoPair):
         return ()
 
 
-class _UnknownIsCover(Legs):
-    """A stop of unknown outcome protects for as long as nobody knows better."""
-
-    def of(self, role: Role) -> list[Leg]:
-        found = super().of(role)
-        for leg in found:
-            leg.unknown_since = None
-        return found
-
-
 OCO_MUTANTS: dict[str, OcoMutant] = {
     "history": OcoMutant("reacts to history frames", OcoParts(bracket=_ReactsToHistory, overhears=(OrderReported,)), "sl", 40),
     "inactive-after-cancel": OcoMutant(
@@ -224,7 +214,4 @@ OCO_MUTANTS: dict[str, OcoMutant] = {
     ),
     "no-repair": OcoMutant("an overshoot stays", OcoParts(bracket=_bracket(_NoRepair)), "both", 20),
     "ignores-the-hand": OcoMutant("the policy is not followed", OcoParts(bracket=_bracket(_IgnoresTheHand)), "manual", 10),
-    "unknown-is-cover": OcoMutant(
-        "an unknown stop protects", OcoParts(bracket=_bracket(OcoPair, _UnknownIsCover)), "nemesis", 200
-    ),
 }
