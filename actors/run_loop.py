@@ -138,7 +138,7 @@ class RunLoop:
         if self._failure is None:
             self._drain()
         else:
-            self._cancel_all()
+            self._cancel_after_failure()
             self._settle_lanes()
         self.residue = self._look_for_residue()
         self._dump_health()
@@ -215,11 +215,21 @@ class RunLoop:
             residue = self._look_for_residue(is_net_enough=True)
             if residue.is_flat or now - began > DRAIN_LIMIT_S:
                 break
-            if not residue.has_no_orders and now - began > CANCEL_ALL_AFTER_S and now - cancelled_at > CANCEL_ALL_AFTER_S:
+            if (
+                not residue.has_no_orders
+                and not residue.positions
+                and now - began > CANCEL_ALL_AFTER_S
+                and now - cancelled_at > CANCEL_ALL_AFTER_S
+            ):
                 cancelled_at = now
                 self._cancel_all()
         if self._look_for_residue().has_no_orders:
             self._disarm()
+
+    def _cancel_after_failure(self) -> None:
+        """Quotes must not rest unattended. On a single venue what rests may be the stop of a held position, which must."""
+        if len(self._venues) > 1 or not self._look_for_residue().positions:
+            self._cancel_all()
 
     def _cancel_all(self) -> None:
         for each in self._venues:

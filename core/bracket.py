@@ -136,7 +136,7 @@ class Bracket:
         if is_held or self._entered > 0:
             self._started_at = now
         if is_held and 0 < self._cycle_id == self._released_cycle_id:
-            self.pair.release()
+            self.pair.release(now)
         elif is_held and self.pair.entry_price is None:
             self.pair.close("the price of its entry is not known any more", now)
 

@@ -115,9 +115,10 @@ class Legs:
         """The open ones."""
         return [leg for leg in self if leg.is_open and leg.order.role is role]
 
-    def is_judging(self, role: Role) -> bool:
-        """Whether a leg of this role has ended and nobody has said yet what that means."""
-        return any(leg.order.role is role and not leg.is_open and not leg.is_judged for leg in self)
+    def is_judging(self, role: Role, *, since: float = float("-inf")) -> bool:
+        """Whether a leg of this role has ended after ``since`` and nobody has said yet what that means."""
+        ended = (leg.ended_at for leg in self if leg.order.role is role and not leg.is_open and not leg.is_judged)
+        return any(at is None or at > since for at in ended)
 
     @property
     def is_any_open(self) -> bool:

@@ -10,6 +10,7 @@ from core.instrument import Instrument
 from core.messages import PlaceOrder
 from core.types import BPS, Priority, Role, Side, TimeInForce
 
+RETRY_S = (0.0, 0.1, 0.3, 1.0)
 STOP_SLIPPAGE_BPS = Decimal(1000)
 """Worst price of a triggered market leg, relative to its trigger: the venue asks for one even on market orders (apex.md §3)."""
 
@@ -96,3 +97,17 @@ class ExitOrders:
             owner=self._ids.owner,
             epoch=self._epoch,
         )
+
+
+class Retry:
+    """When something that did not succeed may be tried again."""
+
+    __slots__ = ("at", "misses")
+
+    def __init__(self) -> None:
+        self.misses = 0
+        self.at = 0.0
+
+    def missed(self, now: float) -> None:
+        self.misses += 1
+        self.at = now + RETRY_S[min(self.misses, len(RETRY_S) - 1)]

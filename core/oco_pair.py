@@ -26,7 +26,7 @@ from core.messages import (
     QueryOrder,
 )
 from core.oco_legs import Leg, Legs, cover_of, keepers
-from core.oco_orders import ExitOrders, PairSettings
+from core.oco_orders import ExitOrders, PairSettings, Retry
 from core.oco_states import PairState, transition
 from core.types import ZERO, ClientOrderId, OrderState, Priority, Role, Side
 
@@ -40,8 +40,10 @@ MAX_STOPS = 6
 """Stops that may be open at once, those of unknown outcome included."""
 JUDGE_AFTER_S = 0.3
 """How long the end of a leg waits for the fills that may explain it; they are asked for meanwhile."""
-JUDGE_HAND_AFTER_S = {Role.SL: 0.45, Role.TP: 1.5}
-"""The same for what looks like a person's doing, which has no way back. Without the take-profit nothing is at risk meanwhile."""
+JUDGE_HAND_AFTER_S = 1.5
+"""The same for what looks like a person's doing, which has no way back; a stop is placed again meanwhile."""
+STOP_AGAIN_AFTER_S = 0.45
+"""How long a stop that has ended is not replaced yet, since the fill that ended it may be on its way."""
 SAME_EVENT_S = 1.0
 """A leg that ends so close to a fill of the pair was ended by the venue on account of it."""
 UNSEEN_PATIENCE_S = 2.0
@@ -58,25 +60,10 @@ CANCEL_AGAIN_S = (0.5, 0.5, 1.0, 2.0, 5.0)
 """A cancel that is not even acknowledged is repeated, beside what the tracker repeats: the sibling must not live on."""
 CANCEL_ALARM_S = 5.0
 CLOSE_ALARM_S = 5.0
-RETRY_S = (0.0, 0.1, 0.3, 1.0)
 FILLS_LOOKBACK_S = 60.0
 BY_HAND = frozenset({"", "USER_CANCELED"})
 """Reasons of a cancel that nobody but a person can have asked for (apex.md §3); the other venues give none."""
 _EXITS = (Role.SL, Role.TP)
-
-
-class _Retry:
-    """When something that did not succeed may be tried again."""
-
-    __slots__ = ("at", "misses")
-
-    def __init__(self) -> None:
-        self.misses = 0
-        self.at = 0.0
-
-    def missed(self, now: float) -> None:
-        self.misses += 1
-        self.at = now + RETRY_S[min(self.misses, len(RETRY_S) - 1)]
 
 
 class OcoPair:
@@ -100,12 +87,13 @@ class OcoPair:
         self._closes: set[ClientOrderId] = set()
         self._seen_held, self._seen_held_at = ZERO, 0.0
         self._exit_filled_at = float("-inf")
+        self._released_at: float | None = None
         self._begin()
 
     def _begin(self) -> None:
         """Nothing is held, nothing rests: the next position starts from here."""
         self._refusals = {Role.SL: 0, Role.TP: 0}
-        self._retries = {Role.SL: _Retry(), Role.TP: _Retry(), Role.REPAIR: _Retry()}
+        self._retries = {Role.SL: Retry(), Role.TP: Retry(), Role.REPAIR: Retry()}
         self._wants_take_profit = True
         self._winner: Role | None = None
         self._was_by_hand = self._has_failed = False
@@ -124,8 +112,15 @@ class OcoPair:
 
     @property
     def is_settled(self) -> bool:
-        """No leg may fill any more."""
-        return not self.legs.is_any_open
+        """No order of the pair may fill any more, and none has filled that should not have."""
+        is_pending = any(order.role is Role.REPAIR for order in self._ledger.pending(makers=False))
+        return not (self.legs.is_any_open or is_pending or self._oversold_after_release)
+
+    @property
+    def _oversold_after_release(self) -> bool:
+        """A leg of ours filled after the user had taken the position over, and sold what was not there: that is still ours to repair."""
+        is_ours = self._released_at is not None and self._exit_filled_at >= self._released_at
+        return is_ours and self.held <= -self._instrument.lot_size
 
     def adopt(self, orders: Iterable[OrderSnapshot], now: float) -> None:
         """Take over what an earlier life left: its legs stay as they are, the next step completes them."""
@@ -136,9 +131,9 @@ class OcoPair:
                 leg.follow(order, now)
                 leg.doubted_at = now
 
-    def release(self) -> None:
+    def release(self, now: float) -> None:
         """An earlier life has left the position to the user."""
-        self.state = PairState.RELEASED
+        self.state, self._released_at = PairState.RELEASED, now
 
     def follow(self, order: OrderSnapshot, now: float) -> tuple[Message, ...]:
         """Fold one order's news. The fills that may explain the end of a leg are asked for at once; ``step`` judges it."""
@@ -149,6 +144,7 @@ class OcoPair:
             if order.is_closed:
                 return ()
             leg = self.legs.add(order)
+            leg.doubted_at = now  # Not placed by this life, so a cancel that is seen may be the earlier one's.
         was_open, filled_before = leg.is_open, leg.order.filled_quantity
         leg.follow(order, now)
         if leg.is_standing:
@@ -192,7 +188,7 @@ class OcoPair:
         is_clear = leg.order.state in (OrderState.FILLED, OrderState.DENIED) or leg.cancel_sent_at is not None
         if is_clear or self.held < self._instrument.lot_size or self._close_reason or self.state is PairState.RELEASED:
             return True
-        wait_s = JUDGE_HAND_AFTER_S[leg.order.role] if self._looks_by_hand(leg, now) else JUDGE_AFTER_S
+        wait_s = JUDGE_HAND_AFTER_S if self._looks_by_hand(leg, now) else JUDGE_AFTER_S
         return now - leg.ended_at >= (UNSEEN_PATIENCE_S if self.legs.unseen > 0 else wait_s)
 
     def _looks_by_hand(self, leg: Leg, now: float) -> bool:
@@ -244,6 +240,7 @@ class OcoPair:
                 self._wants_take_profit = self._wants_take_profit and order.role is not Role.TP
             case "cancel_sibling":
                 self.successes += 1
+                self._released_at = now
                 out += self._enter(PairState.RELEASED, "a leg was cancelled by hand", now)
         return out
 
@@ -254,7 +251,8 @@ class OcoPair:
         out = self._judge_ended(now) + self._cancel_alarms(now)
         self.legs.forget_settled()
         if self.state is PairState.RELEASED:
-            return out + self._cancel_open("the sibling was cancelled by hand", now)
+            out += self._cancel_open("the sibling was cancelled by hand", now)
+            return out + (self._buy_back(-self.held, book, now) if self._oversold_after_release else ())
         held, lot = self.held, self._instrument.lot_size
         if held != self._seen_held:
             self._seen_held, self._seen_held_at = held, now
@@ -288,7 +286,11 @@ class OcoPair:
         counted = [leg for leg in stops if leg.counts(now)]
         missing = held - cover_of(counted)
         if missing > 0:
-            if self.legs.is_judging(Role.SL) or self._awaits_entry(now) or len(stops) >= MAX_STOPS:
+            if (
+                self.legs.is_judging(Role.SL, since=now - STOP_AGAIN_AFTER_S)
+                or self._awaits_entry(now)
+                or len(stops) >= MAX_STOPS
+            ):
                 return ()
             return self._place_stop(missing if missing >= self._orders.smallest else held, now)
         kept = keepers(stops, held)
@@ -351,7 +353,7 @@ class OcoPair:
         if not self._close_reason:
             self._close_reason = reason
             self._closing_since = now
-            self._retries[Role.REPAIR] = _Retry()
+            self._retries[Role.REPAIR] = Retry()
 
     def _close(self, held: Decimal, book: BookUpdated | None, now: float) -> tuple[Message, ...]:
         """The take-profit goes, the stop stays, one IOC after the other sells what is held."""
@@ -367,11 +369,15 @@ class OcoPair:
         return out
 
     def _repair(self, overshoot: Decimal, book: BookUpdated | None, now: float) -> tuple[Message, ...]:
-        """Both legs filled: buy back exactly the overshoot, once, and say so."""
         out = self._enter(PairState.REPAIRING, "more was sold than was held", now) + self._cancel_open("both legs filled", now)
+        return out + self._buy_back(overshoot, book, now)
+
+    def _buy_back(self, overshoot: Decimal, book: BookUpdated | None, now: float) -> tuple[Message, ...]:
+        """Both legs filled: exactly the overshoot, once, and a person is told."""
+        out: tuple[Message, ...] = ()
         if not self._is_repair_told:
             self._is_repair_told = self._has_failed = True
-            self._retries[Role.REPAIR] = _Retry()
+            self._retries[Role.REPAIR] = Retry()
             out += (_alert("both-legs", f"both legs filled: {overshoot} beyond flat is being repaired", now, is_critical=True),)
         is_filling = any(leg.is_open and leg.order.filled_quantity > 0 for leg in self.legs)
         if is_filling and now - self._seen_held_at < REPAIR_PATIENCE_S:

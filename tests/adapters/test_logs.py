@@ -114,6 +114,16 @@ def test_no_secret_reaches_the_file(tmp_path: Path) -> None:
     assert "canary" not in text
 
 
+def test_bytes_are_shown_as_text(tmp_path: Path) -> None:
+    """On a line with nothing else in it that needs a closer look, and without the secret that they hold."""
+    handle = start(tmp_path)
+    log = structlog.get_logger("a")
+    log.info("x", deep=[{"raw": b"plain"}])
+    log.info("x", deep=[{"raw": f"say {CANARY}".encode()}])
+    handle.close()
+    assert [[{"raw": "plain"}], [{"raw": "say ***"}]] == [line["deep"] for line in lines(tmp_path)]
+
+
 def test_a_number_that_is_a_secret_is_removed(tmp_path: Path) -> None:
     """An account id may be logged as an int; other numbers stay numbers."""
     handle = setup_logging(tmp_path, "INFO", Redactor(["2987654321"]))

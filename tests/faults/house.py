@@ -392,9 +392,7 @@ class LocalVenue:
     def fetch_book(self, symbol: str) -> BookUpdated:
         with self.lock:
             bids, asks = ([Level(*level) for level in side] for side in self.exchange.book(self.symbol, 20))
-        return BookUpdated(
-            venue=self.name, symbol=self.symbol, bids=tuple(bids), asks=tuple(asks), received_at=time.monotonic()
-        )
+        return BookUpdated(venue=self.name, symbol=self.symbol, bids=tuple(bids), asks=tuple(asks), received_at=time.monotonic())
 
     def _is_read_broken(self) -> bool:
         self.broken_reads -= self.broken_reads > 0

@@ -229,7 +229,9 @@ def running(folder: Path, house: House, patch: pytest.MonkeyPatch) -> Iterator[L
         run.close()
 
 
-def quicken(patch: pytest.MonkeyPatch, *, backoff: float = 0.05, change: Callable[[ChildSpec], ChildSpec] = lambda spec: spec) -> None:
+def quicken(
+    patch: pytest.MonkeyPatch, *, backoff: float = 0.05, change: Callable[[ChildSpec], ChildSpec] = lambda spec: spec
+) -> None:
     """Shorter pauses, nothing else: restarts by the factor ``backoff``, the quoter's pause after a cancel; ``change`` edits each row."""
     import msgspec
 

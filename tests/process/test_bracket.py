@@ -107,7 +107,9 @@ def test_a_stop_signal_ends_the_bracket_flat(world: ApexWorld, _round: int) -> N
 
 @pytest.mark.parametrize("_round", ROUNDS)
 @pytest.mark.parametrize(("policy", "code", "held"), [("cancel_sibling", 3, "0.1"), ("keep_stop", 0, "0"), ("close", 0, "0")])
-def test_a_leg_cancelled_by_hand_is_answered_by_the_policy(tmp_path: Path, policy: str, code: int, held: str, _round: int) -> None:
+def test_a_leg_cancelled_by_hand_is_answered_by_the_policy(
+    tmp_path: Path, policy: str, code: int, held: str, _round: int
+) -> None:
     """cancel_sibling: the user has the position now; keep_stop: the stop still ends it; close: it is closed at once."""
     world = ApexWorld(tmp_path)
     try:

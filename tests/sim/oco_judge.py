@@ -58,7 +58,7 @@ def _ended(world: OcoWorld) -> None:
     is_released = state is PairState.RELEASED
     if is_released and inspector.by_hand_at is None:
         inspector.fail("unwanted: the pair let go of a position that nobody asked for")
-    if inspector.position and not is_released:
+    if inspector.held < 0 or (inspector.position and not is_released):
         inspector.fail(f"end: {inspector.position} is held, the pair is {state.value}")
     for resting in world.exchange.open_orders(ACCOUNT):
         if resting.client_id:

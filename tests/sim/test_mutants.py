@@ -10,7 +10,7 @@ from tests.sim.mutants import MUTANTS
 
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_planted_bug_is_caught(name: str) -> None:
-    """Some seed below ``within`` breaks an invariant when the bug is planted."""
+    """Some seed of the mutant's range breaks an invariant when the bug is planted."""
     mutant = MUTANTS[name]
-    caught = first_caught(mutant.parts, range(mutant.within))
-    assert caught is not None, f"{mutant.bug}: not seen in {mutant.within} seeds"
+    caught = first_caught(mutant.parts, range(mutant.since, mutant.since + mutant.within))
+    assert caught is not None, f"{mutant.bug}: not seen in {mutant.within} seeds from {mutant.since} on"

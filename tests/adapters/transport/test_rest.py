@@ -87,6 +87,19 @@ def test_the_request_goes_out_as_it_was_given() -> None:
     assert {b"X-Window: 5000", b"Content-Length: 2"} <= set(lines)
 
 
+def test_head_and_body_leave_in_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a connection that is open already, too; and a request without a body is not held back."""
+    pieces: list[bytes] = []
+    send = dial.BoundedSocket.sendall
+    monkeypatch.setattr(dial.BoundedSocket, "sendall", lambda sock, data: (pieces.append(data), send(sock, data))[1])
+    with RawServer(answering(*[lambda peer: peer.reply(200)] * 3)) as server:
+        client = RestClient(f"http://127.0.0.1:{server.port}", total_deadline_s=GUARD_S)
+        for body in (b'{"a":1}', b'{"a":1}', None):
+            client.request("POST", "/a", body=body)
+        client.close()
+    assert [b'{"a":1}', b'{"a":1}', b""] == [piece.partition(b"\r\n\r\n")[2] for piece in pieces]
+
+
 def test_a_connection_is_kept_and_used_again() -> None:
     """Two requests, one connection."""
     ok = [lambda peer: peer.reply(200)] * 2

@@ -186,6 +186,17 @@ def test_counters_are_told() -> None:
     assert (1, 1) == (run.changes[-1].reconnects, run.changes[-1].gaps)
 
 
+@pytest.mark.parametrize(("channel", "batches"), [(Channel.MARKET, ["ok a b"]), (Channel.ACCOUNT, ["ok", "a", "b"])])
+def test_books_come_in_batches_and_account_facts_at_once(channel: Channel, batches: list[str]) -> None:
+    """Of three frames that are here together, a fill is told before the reports behind it are even read."""
+    told: list[str] = []
+    with running(lambda peer: peer.send(frame(1, b"ok") + frame(1, b"a") + frame(1, b"b"))) as run:
+        run.loop.channel = channel
+        while not told or not told[-1].endswith("b"):
+            told += filter(None, [" ".join(event.text for event in run.loop.poll(GUARD_S) if isinstance(event, Alert))])
+    assert batches == told
+
+
 def test_a_quiet_poll_tells_nothing() -> None:
     """An empty answer at the time-out."""
     with running(lambda peer: peer.text(b"ok")) as run:
