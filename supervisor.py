@@ -49,6 +49,8 @@ from core.preflight import is_go
 EXIT_REFUSED, EXIT_LOCKED = 2, 4
 SWITCH_INTERVAL_S = 0.0005
 """A thread in pure Python may hold the interpreter for this long; at the default of 5 ms a fill can wait 170 ms (docs/decisions.md)."""
+RECURSION_LIMIT = 1_000
+"""Some library raises it at import; a deeply nested frame would then overflow the C stack instead of being refused."""
 PAPER_CONFIG = Path(__file__).with_name("configs") / "paper.toml"
 PAPER_CONFIGS = {"bracket": PAPER_CONFIG.with_name("paper-bracket.toml")}
 """Scenarios that need another configuration; every other name is a market of the embedded venues."""
@@ -251,6 +253,7 @@ class _Run:
 
     def go(self, signals: RunSignals) -> int:
         sys.setswitchinterval(SWITCH_INTERVAL_S)
+        sys.setrecursionlimit(RECURSION_LIMIT)
         signals.hand_over(self._loop.stop, self._loop.request_health)
         for child in self._composition.children():
             self._watch.add(child)
