@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+import msgspec
 import pytest
 
 import actors.children
@@ -82,6 +83,10 @@ class Saboteur:
     def plant(self, fault: Fault, times: int = 1) -> None:
         with self._lock:
             self._armed[fault.actor, fault.kind] = fault, times
+
+    def disarm(self) -> None:
+        with self._lock:
+            self._armed.clear()
 
     def times(self, actor: str) -> int:
         return sum(fault.actor == actor for fault in list(self.struck))
@@ -230,11 +235,9 @@ def running(folder: Path, house: House, patch: pytest.MonkeyPatch) -> Iterator[L
 
 
 def quicken(
-    patch: pytest.MonkeyPatch, *, backoff: float = 0.05, change: Callable[[ChildSpec], ChildSpec] = lambda spec: spec
+    patch: pytest.MonkeyPatch, *, backoff: float = 0.01, change: Callable[[ChildSpec], ChildSpec] = lambda spec: spec
 ) -> None:
     """Shorter pauses, nothing else: restarts by the factor ``backoff``, the quoter's pause after a cancel; ``change`` edits each row."""
-    import msgspec
-
     spec_for = actors.children.spec_for
 
     def quick(kind: str, name: str, *, longest_call_s: float = 0.0) -> ChildSpec:

@@ -7,20 +7,35 @@ restarted in place; nobody else dies; the run goes on trading, and at the end as
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from actors.base import Actor
 from core.messages import (
+    AttemptFinished,
+    AttemptStarted,
+    BookUpdated,
+    CancelOrder,
     ClientIdsLeased,
+    FillRecorded,
+    FillReported,
     LedgerRequested,
     LedgerSnapshot,
     Message,
+    OrderAccepted,
+    OrderChanged,
     OrderNotFound,
     OrderRejected,
+    OrderReported,
+    OrderSubmitted,
+    PairClosed,
+    PlaceOrder,
     RateLimited,
     Resync,
+    Stop,
     SubmitNotSent,
     SubmitUnknown,
     Tick,
@@ -31,16 +46,24 @@ from core.types import VenueId
 from tests.faults.house import BACKPACK, GRVT, House
 from tests.faults.rig import Fault, LocalRun, Saboteur, assert_adds_up, quicken, running, until
 from tests.faults.samples import sample
+from tests.process.kit import by_night
 
 AGAIN_S = 0.2
 VENUES = (GRVT, BACKPACK)
+DAY = {
+    *((name, kind, "before") for name in ("order_gateway.grvt",) for kind in (CancelOrder, OrderChanged)),
+    *((f"order_gateway.{venue}", PlaceOrder, when) for venue in VENUES for when in ("before", "after")),
+    ("order_gateway.backpack", FillRecorded, "after"),
+}
 DECIDERS = (HEDGER, QUOTER, RISK, FALLBACK)
-NATURAL_IN_TRADING = (
-    {  # What comes by itself, again and again, while quotes are filled and hedged.
-        "BookUpdated", "FillReported", "OrderReported", "OrderSubmitted", "OrderAccepted", "FillRecorded", "OrderChanged", "PlaceOrder",
-        "PairClosed", "AttemptStarted", "AttemptFinished", "Tick",
+NATURAL = frozenset(
+    {
+        BookUpdated, FillReported, OrderReported, OrderSubmitted, OrderAccepted, FillRecorded, OrderChanged, PlaceOrder, PairClosed,
+        AttemptStarted, AttemptFinished,
     }
 )  # fmt: skip
+"""What comes by itself, again and again, while quotes are filled and hedged."""
+TICKING = (*DECIDERS, TRACKER, RECORDER)
 PROVOKED: dict[type[Message], str] = {
     SubmitUnknown: "lose_answer",
     OrderNotFound: "lose_request",
@@ -52,7 +75,7 @@ PROVOKED: dict[type[Message], str] = {
 
 
 def pairs() -> list[tuple[str, type[Message]]]:
-    """Every actor of a run with every message type that it can be told."""
+    """Every actor of a run with every message type that it can be told; the end of a run has a test of its own."""
     found: dict[tuple[str, type[Message]], None] = {}
     for kind, names in [*ROUTES.items(), *((kind, (name,)) for kind, name in GRANTED.items())]:
         for name in names:
@@ -68,11 +91,22 @@ def pairs() -> list[tuple[str, type[Message]]]:
             found[name, Tick] = None
         if "_feed." in name:
             found[name, Resync] = None
-    return sorted((pair for pair in found if pair[0] != CONTROL), key=lambda pair: (pair[0], pair[1].__name__))
+    return sorted(
+        (pair for pair in found if pair[0] != CONTROL and pair[1] is not Stop), key=lambda pair: (pair[0], pair[1].__name__)
+    )
 
 
+DECIDING = (HEDGER, RISK, TRACKER, f"rate_limiter.{GRVT}")
+"""Whose handlers have something to say before they fail: the others fail after it by night only."""
 RESTARTED = sorted({name for name, _ in pairs() if not name.startswith("order_gateway")})
-LANES = [pair for pair in pairs() if pair[0].startswith("order_gateway")]
+LANES = [
+    pytest.param(
+        name, kind, when, id=f"{name}-{kind.__name__}-{when}", marks=() if (name, kind, when) in DAY else pytest.mark.night
+    )
+    for name, kind in pairs()
+    if name.startswith("order_gateway")
+    for when in ("before", "after")
+]
 
 
 def unlimited(spec: ChildSpec) -> ChildSpec:
@@ -87,7 +121,7 @@ def rebuilt_with(name: str) -> set[str]:
 
 def bring_about(run: LocalRun, house: House, name: str, kind: type[Message]) -> None:
     """See to it that ``name`` gets a message of that type, as it would in life where that is possible. May be called again."""
-    if kind.__name__ in NATURAL_IN_TRADING and not (kind is Tick and "poller" in name):
+    if kind in NATURAL or (kind is Tick and (name in TICKING or "_feed." in name)):
         return
     venue = VenueId(name.partition(".")[2] or GRVT)
     if kind in PROVOKED and not (kind is RateLimited and name.endswith(BACKPACK)):
@@ -114,15 +148,20 @@ def crash(run: LocalRun, house: House, saboteur: Saboteur, fault: Fault, kind: t
 
     until(has_struck, f"{fault.actor} to get {fault.kind}")
     until(lambda: run.epoch(fault.actor) > before[fault.actor] or run.is_over, f"{fault.actor} to be started anew")
-    print(fault)
     run.until_traded()
     after = run.epochs()
     changed = {name for name in before if after[name] != before[name]}
     assert (False, set()) == (run.is_over, changed - rebuilt_with(fault.actor))
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("name", RESTARTED)
+@pytest.mark.parametrize(
+    ("name", "when"),
+    [
+        pytest.param(name, when, marks=() if when == "before" or name in DECIDING else pytest.mark.night)
+        for name in RESTARTED
+        for when in ("before", "after")
+    ],
+)
 def test_an_actor_that_crashes_at_any_message_is_started_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, when: str
 ) -> None:
@@ -137,3 +176,95 @@ def test_an_actor_that_crashes_at_any_message_is_started_anew(
         code = run.end()
         assert ([name] * len(kinds), True) == ([report.name for report in run.crashes], code in (0, 3))
     assert_adds_up(house)
+
+
+@pytest.mark.parametrize(("name", "kind", "when"), LANES)
+def test_a_trade_lane_that_crashes_ends_the_process_and_the_next_one_adds_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, kind: type[Message], when: str
+) -> None:
+    """It may have sent, so it is never started anew in place: exit 1, and the next run finds out from journal and venues."""
+    quicken(monkeypatch)
+    saboteur, house = Saboteur(monkeypatch), House()
+    with house.takers():
+        with running(tmp_path, house, monkeypatch) as run:
+            run.until_traded()
+            saboteur.plant(Fault(name, kind.__name__, when))
+            bring_about(run, house, name, kind)
+            code = run.wait()
+            assert (1, [(name, f"handle {kind.__name__}")]) == (code, [(each.name, each.where) for each in run.crashes])
+        with running(tmp_path, house, monkeypatch) as run:
+            run.until_traded()
+            assert run.end() in (0, 3)
+    assert_adds_up(house)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("name", [QUOTER, RISK])
+def test_a_crash_at_the_stop_itself_changes_nothing_about_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, when: str
+) -> None:
+    """Who was to hear of it is built anew and hears of it again; no order stays."""
+    quicken(monkeypatch, change=unlimited)
+    saboteur, house = Saboteur(monkeypatch), House()
+    with house.takers(), running(tmp_path, house, monkeypatch) as run:
+        run.until_traded()
+        saboteur.plant(Fault(name, "Stop", when))
+        assert run.end() in (0, 3)
+        assert 1 == saboteur.times(name)
+    assert_adds_up(house)
+
+
+class _Speechless(Exception):
+    """Nobody can put it into words."""
+
+    def __str__(self) -> str:
+        raise ValueError("no words")
+
+
+ERRORS: list[Callable[[], BaseException]] = [
+    lambda: SystemExit(0),
+    KeyboardInterrupt,
+    MemoryError,
+    RecursionError,
+    GeneratorExit,
+    AssertionError,
+    _Speechless,
+]
+
+
+@pytest.mark.parametrize(
+    "name", [HEDGER, TRACKER, f"account_feed.{GRVT}", *by_night(QUOTER, RISK, RECORDER, f"rest_poller.{GRVT}")]
+)
+def test_whatever_is_raised_ends_one_actor_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """SystemExit and its like would stop every actor of the process, were they let through (RELIABILITY.md §2.1)."""
+    quicken(monkeypatch, change=unlimited)
+    saboteur, house = Saboteur(monkeypatch), House()
+    with house.takers(), running(tmp_path, house, monkeypatch) as run:
+        run.until_active()
+        for error in ERRORS:
+            crash(run, house, saboteur, Fault(name, Tick.__name__, error=error), Tick)
+        assert len(ERRORS) == len(run.crashes)
+        assert run.end() in (0, 3)
+    assert_adds_up(house)
+
+
+def test_every_pair_of_a_busy_run_is_in_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What actors are really told, faults included, is no more than what the routing table was read to say."""
+    told: set[tuple[str, str]] = set()
+    genuine = Actor._guarded
+
+    def noted(actor: Actor, where: str, call: Callable[..., None], *arguments: object) -> bool:
+        if where == "handle":
+            told.add((actor.identity.name, type(arguments[0]).__name__))
+        return genuine(actor, where, call, *arguments)
+
+    monkeypatch.setattr(Actor, "_guarded", noted)
+    quicken(monkeypatch)
+    house = House()
+    with house.takers(), running(tmp_path, house, monkeypatch) as run:
+        house.maker.faults.extend(["lose_answer", "refuse", "not_sent", "throttle"])
+        house.hedge.faults.extend(["lose_request", "refuse"])
+        run.until_traded(5)
+        run.end()
+    known = {(name, kind.__name__) for name, kind in pairs()} | {(name, "Stop") for name in (QUOTER, RISK)}
+    assert set() == told - known

@@ -18,7 +18,7 @@ EXPOSED_LIMIT_S = 5.0
 HEALED_AT_S = START_S + TRADING_S + 18.0
 """The longest bound a venue enforces is 5 s from the last cancel; the process may come back a second late, a read may still be lost."""
 UNTOLD_LIMIT_S = 20.0
-"""A fill that every stream has swallowed is found by the look at the history each 10 s; 2 s later a person knows."""
+"""A fill that every stream has swallowed is found by the look at the history each 12 s; 2 s later a person knows."""
 ALIVE_S = 25.0
 
 
