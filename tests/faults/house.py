@@ -173,21 +173,30 @@ class LocalVenue:
         self.streams: list[LocalStream] = []
         self.dead_man_s: list[float] = []
         self._spread = spread
+        self._mid = Decimal(3000)
         self._house: dict[tuple[Side, int], int] = {}
         self.requote()
 
     # ---- the house -----------------------------------------------------------------------------------------------------------
 
     def requote(self) -> None:
-        """Three levels a side around 3000, each put back where takers left a gap."""
+        """Three levels a side around the mid, each put back where takers left a gap."""
         with self.lock:
             self.exchange.advance(time.time())
             for side in Side:
                 for depth in range(3):
                     if not self.exchange.leaves(self._house.get((side, depth), 0)):
-                        price = Decimal(3000) - side.sign * CENT * (self._spread + depth)
+                        price = self._mid - side.sign * CENT * (self._spread + depth)
                         placed = self.exchange.place(HOUSE, self.symbol, side, Decimal(5), price)
                         self._house[side, depth] = placed.order_id
+
+    def shift(self, by: int) -> None:
+        """The whole book moves by that much money."""
+        with self.lock:
+            self._mid += by
+            for order_id in self._house.values():
+                self.exchange.cancel(order_id, "HOUSE")
+            self.requote()
 
     def hit(self, quote: SimOrder, share: Decimal = Decimal(1)) -> None:
         """Take that share of a quote of the bot, and all that is ahead of it."""

@@ -157,7 +157,7 @@ class LocalRun:
         sides = [Side(venue, venue.instrument, FEES, {}) for venue in house.venues]
         self._run = supervisor._Run(parse_config(CONFIG, "test"), sides, self.journal, self._files, folder, is_dry_run=False)
         self.watch, self.loop = self._run._watch, self._run._loop
-        self.addresses = self.watch._addresses
+        self.addresses, self.composition = self.watch._addresses, self._run._composition
         self.tap: Any = self._run._log
         self._signals = _Signals()
         self._thread = threading.Thread(target=self._go)
@@ -179,6 +179,11 @@ class LocalRun:
     def epoch(self, name: str) -> int:
         """Of the living start; 0 while it is down."""
         return self.watch.epoch_of(name)
+
+    def depth(self, name: str) -> int:
+        """Messages that wait for ``name``."""
+        ref: Any = self.addresses.ref(name)
+        return 0 if ref is None else int(ref.vitals.queue_depth)
 
     def epochs(self) -> dict[str, int]:
         return {name: self.epoch(name) for name in list(self.watch._children)}
