@@ -148,7 +148,8 @@ def _live(venue: VenueId, channel: Channel) -> FeedChanged:
 
 
 class LocalVenue:
-    """``core.ports.Venue`` and both of its lanes. ``faults`` strike the next orders, one each; ``broken_reads`` the next reads.
+    """``core.ports.Venue`` and both of its lanes. ``faults`` strike the next orders, one each; ``broken_reads``, ``cancels_fail``: how
+    many of the next calls fail; ``is_mute``: the account stream tells nothing, what happens meanwhile is lost to it.
 
     lose_request, lose_answer, late (executed after the answer was lost), refuse, not_sent, throttle; ``hold`` is executed,
     ``hold_and_lose`` is not, and neither returns before ``release``.
@@ -167,27 +168,40 @@ class LocalVenue:
         self.limits: dict[str, float] = {}
         self.faults: deque[str] = deque()
         self.broken_reads = 0
+        self.reads_refused = 0
+        self.is_mute = False
+        self.retry_after_s: float | None = 0.05
+        self.calls: list[str] = []
         self.cancels_fail = 0
         self.holding, self.release = threading.Event(), threading.Event()
         self.sent: list[PlaceOrder] = []
         self.streams: list[LocalStream] = []
         self.dead_man_s: list[float] = []
         self._spread = spread
+        self._mid = Decimal(3000)
         self._house: dict[tuple[Side, int], int] = {}
         self.requote()
 
     # ---- the house -----------------------------------------------------------------------------------------------------------
 
     def requote(self) -> None:
-        """Three levels a side around 3000, each put back where takers left a gap."""
+        """Three levels a side around the mid, each put back where takers left a gap."""
         with self.lock:
             self.exchange.advance(time.time())
             for side in Side:
                 for depth in range(3):
                     if not self.exchange.leaves(self._house.get((side, depth), 0)):
-                        price = Decimal(3000) - side.sign * CENT * (self._spread + depth)
+                        price = self._mid - side.sign * CENT * (self._spread + depth)
                         placed = self.exchange.place(HOUSE, self.symbol, side, Decimal(5), price)
                         self._house[side, depth] = placed.order_id
+
+    def shift(self, by: int) -> None:
+        """The whole book moves by that much money."""
+        with self.lock:
+            self._mid += by
+            for order_id in self._house.values():
+                self.exchange.cancel(order_id, "HOUSE")
+            self.requote()
 
     def hit(self, quote: SimOrder, share: Decimal = Decimal(1)) -> None:
         """Take that share of a quote of the bot, and all that is ahead of it."""
@@ -252,7 +266,7 @@ class LocalVenue:
 
     def _push(self, message: Message) -> None:
         for stream in self.streams:
-            if stream.channel is Channel.ACCOUNT:
+            if stream.channel is Channel.ACCOUNT and not self.is_mute:
                 stream.frames.put(message)
 
     # ---- trade lane ----------------------------------------------------------------------------------------------------------
@@ -262,6 +276,7 @@ class LocalVenue:
 
     def place(self, order: PlaceOrder) -> tuple[Message, ...]:
         self.sent.append(order)
+        self.calls.append("place")
         venue, number, now = self.name, order.client_order_id, time.monotonic()
         unknown = SubmitUnknown(venue=venue, client_order_id=number, reason="planted", at=now)
         match self.faults.popleft() if self.faults else "":
@@ -280,7 +295,7 @@ class LocalVenue:
             case "refuse":
                 return (self._refusal(order, "planted"),)
             case "throttle":
-                limited = RateLimited(venue=venue, reason="planted", retry_after_s=0.05, at=now)
+                limited = RateLimited(venue=venue, reason="planted", retry_after_s=self.retry_after_s, at=now)
                 return (self._refusal(order, "429", is_throttled=True), limited)
             case ("hold" | "hold_and_lose") as fault:
                 self.holding.set()
@@ -326,6 +341,7 @@ class LocalVenue:
 
     def cancel(self, command: CancelOrder) -> tuple[Message, ...]:
         now, number = time.monotonic(), command.client_order_id
+        self.calls.append("cancel")
         if self.cancels_fail > 0:
             self.cancels_fail -= 1
             return (CancelFailed(venue=self.name, client_order_id=number, reason="planted", kind="unknown", at=now),)
@@ -398,8 +414,12 @@ class LocalVenue:
         return BookUpdated(venue=self.name, symbol=self.symbol, bids=tuple(bids), asks=tuple(asks), received_at=time.monotonic())
 
     def _is_read_broken(self) -> bool:
-        self.broken_reads -= self.broken_reads > 0
-        return self.broken_reads > 0
+        self.calls.append("read")
+        if self.broken_reads == 0:
+            return False
+        self.broken_reads -= 1
+        self.reads_refused += 1
+        return True
 
     def _unread(self, command: Message, number: ClientOrderId | None = None) -> QueryFailed:
         return QueryFailed(

@@ -147,17 +147,17 @@ class _Signals:
 class LocalRun:
     """One life of the bot, on a thread of its own; ``code`` is its exit code once it is over."""
 
-    def __init__(self, folder: Path, house: House, patch: pytest.MonkeyPatch) -> None:
+    def __init__(self, folder: Path, house: House, patch: pytest.MonkeyPatch, rates: dict[str, float]) -> None:
         patch.setattr(supervisor, "EventLog", _Tap)
         patch.setattr(supervisor, "TerminalView", _Blind)
         self.house = house
         self.code: int | None = None
         self.journal = SqliteJournal(folder / "journal.sqlite")
         self._files = CsvFiles(folder, wall_ms_of=wall_clock())
-        sides = [Side(venue, venue.instrument, FEES, {}) for venue in house.venues]
+        sides = [Side(venue, venue.instrument, FEES, rates) for venue in house.venues]
         self._run = supervisor._Run(parse_config(CONFIG, "test"), sides, self.journal, self._files, folder, is_dry_run=False)
         self.watch, self.loop = self._run._watch, self._run._loop
-        self.addresses = self.watch._addresses
+        self.addresses, self.composition = self.watch._addresses, self._run._composition
         self.tap: Any = self._run._log
         self._signals = _Signals()
         self._thread = threading.Thread(target=self._go)
@@ -179,6 +179,16 @@ class LocalRun:
     def epoch(self, name: str) -> int:
         """Of the living start; 0 while it is down."""
         return self.watch.epoch_of(name)
+
+    def depth(self, name: str) -> int:
+        """Messages that wait for ``name``."""
+        ref: Any = self.addresses.ref(name)
+        return 0 if ref is None else int(ref.vitals.queue_depth)
+
+    def handled(self, name: str) -> int:
+        """Messages that the living start of ``name`` is through with."""
+        ref: Any = self.addresses.ref(name)
+        return 0 if ref is None else int(ref.vitals.handled)
 
     def epochs(self) -> dict[str, int]:
         return {name: self.epoch(name) for name in list(self.watch._children)}
@@ -226,8 +236,11 @@ class LocalRun:
 
 
 @contextmanager
-def running(folder: Path, house: House, patch: pytest.MonkeyPatch) -> Iterator[LocalRun]:
-    run = LocalRun(folder, house, patch)
+def running(
+    folder: Path, house: House, patch: pytest.MonkeyPatch, *, rates: dict[str, float] | None = None
+) -> Iterator[LocalRun]:
+    """``rates``: requests per second that the limiters of both venues are told, none = no limit."""
+    run = LocalRun(folder, house, patch, rates or {})
     try:
         yield run
     finally:

@@ -1,0 +1,146 @@
+"""Answers that do not come, or come as 429: nothing is assumed, nothing is sent twice (RELIABILITY.md C1-C6, C11, §3.3, I26)."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from core.messages import OrderChanged, TradingStateChanged
+from core.types import OrderState, Role, TradingState
+from simulator.exchange import SimOrder
+from tests.faults.house import House
+from tests.faults.rig import LocalRun, assert_adds_up, quicken, running, until
+
+MANY = 1_000_000
+
+
+def hedges_sent(house: House) -> int:
+    return len([order for order in house.hedge.sent if order.role is Role.HEDGE])
+
+
+def is_unknown(run: LocalRun, role: Role) -> bool:
+    return any(change.order.role is role and change.order.state is OrderState.UNKNOWN for change in run.seen(OrderChanged))
+
+
+def filled_quote(house: House, run: LocalRun) -> SimOrder:
+    """A quote of the bot that has just been taken in whole."""
+    (quote,) = until(lambda: house.maker.open_orders, "a quote")
+    house.maker.hit(quote)
+    return quote
+
+
+@pytest.mark.parametrize("fault", ["lose_answer", "late"])
+def test_a_hedge_of_unknown_outcome_covers_until_there_is_evidence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    """Stream and lookups say nothing for a while: no second hedge, no quote. Then it is found, and that was all."""
+    quicken(monkeypatch)
+    house = House()
+    with running(tmp_path, house, monkeypatch) as run:
+        run.until_active()
+        until(lambda: house.maker.open_orders, "a quote")
+        house.hedge.faults.append(fault)
+        house.hedge.is_mute, house.hedge.broken_reads = True, MANY
+        quote = filled_quote(house, run)
+        until(lambda: is_unknown(run, Role.HEDGE), "UNKNOWN")
+        until(lambda: house.hedge.reads_refused > 4, "some lookups in vain")
+        assert (1, [], quote.quantity) == (hedges_sent(house), house.maker.open_orders, house.hedge.volume)
+        house.hedge.broken_reads = 0
+        until(lambda: house.maker.open_orders, "the next quote")
+        house.hedge.is_mute = False
+        assert 1 == hedges_sent(house)
+        assert run.end() in (0, 3)
+    assert_adds_up(house)
+
+
+def test_a_hedge_that_never_arrived_is_sent_anew_once_that_is_proven(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Absence counts after the bound that the venue enforces, and then exactly one new hedge goes out, under a new id."""
+    quicken(monkeypatch)
+    house = House()
+    with running(tmp_path, house, monkeypatch) as run:
+        run.until_active()
+        until(lambda: house.maker.open_orders, "a quote")
+        house.hedge.faults.append("lose_request")
+        quote = filled_quote(house, run)
+        until(lambda: house.hedge.volume == quote.quantity, "the second hedge")
+        until(lambda: house.maker.open_orders, "the next quote")
+        assert (2, True) == (hedges_sent(house), is_unknown(run, Role.HEDGE))
+        assert run.end() in (0, 3)
+    assert_adds_up(house)
+
+
+@pytest.mark.parametrize("fault", ["lose_answer", "late", "lose_request"])
+def test_a_quote_of_unknown_outcome_is_the_only_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
+    """While nobody knows whether it rests, no other quote is sent; a late one is found and taken over or cancelled."""
+    quicken(monkeypatch)
+    house = House()
+    house.maker.faults.append(fault)
+    with house.takers(), running(tmp_path, house, monkeypatch) as run:
+        run.until_traded(2)
+        assert run.end() in (0, 3)
+    assert_adds_up(house)
+    history = [message for message in run.tap.messages if isinstance(message, OrderChanged)]
+    began = next(n for n, change in enumerate(history) if change.order.state is OrderState.UNKNOWN)
+    first = history[began].order.client_order_id
+    ended = next(n for n, change in enumerate(history) if n > began and is_known(change, first))
+    assert {first} == {change.order.client_order_id for change in history[: ended + 1]}
+
+
+def is_known(change: OrderChanged, number: int) -> bool:
+    return change.order.client_order_id == number and change.order.state is not OrderState.UNKNOWN
+
+
+@pytest.mark.parametrize("fault", ["not_sent", "refuse", "throttle"])
+@pytest.mark.parametrize("side", ["maker", "hedge"])
+def test_an_order_that_certainly_failed_is_decided_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, side: str, fault: str
+) -> None:
+    """Twice in a row; each new attempt has an id of its own, and it trades on."""
+    quicken(monkeypatch)
+    house = House()
+    with house.takers(), running(tmp_path, house, monkeypatch) as run:
+        run.until_active()
+        getattr(house, side).faults.extend([fault] * 2)
+        until(lambda: not getattr(house, side).faults, "both failures")
+        run.until_traded(2)
+        assert run.end() in (0, 3)
+    assert_adds_up(house)
+
+
+@pytest.mark.parametrize("retry_after_s", [0.5, None])
+def test_after_a_429_the_hedge_goes_before_everything_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, retry_after_s: float | None
+) -> None:
+    """The hedge venue throttles; polls of low priority wait in the queue, and the first order after the freeze is the hedge."""
+    quicken(monkeypatch)
+    house = House()
+    house.hedge.retry_after_s = retry_after_s
+    with running(tmp_path, house, monkeypatch, rates={"total": 20.0}) as run:
+        run.until_active()
+        until(lambda: house.maker.open_orders, "a quote")
+        house.hedge.faults.append("throttle")
+        house.hedge.calls.clear()
+        filled_quote(house, run)
+        until(lambda: house.hedge.volume > 0, "the hedge")
+        first, *after = [call for call in house.hedge.calls if call != "dead man"]
+        assert ("place", "place") == (first, after[0])
+        assert run.end() in (0, 3)
+    assert_adds_up(house)
+
+
+@pytest.mark.parametrize("step_s", [3_600, -3_600])
+def test_a_step_of_the_wall_clock_changes_no_decision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step_s: int) -> None:
+    """An hour forward or back in the middle of trading: no state changes, nothing expires, the accounts are right."""
+    genuine, shift = time.time_ns, [0]
+    monkeypatch.setattr(time, "time_ns", lambda: genuine() + shift[0])
+    quicken(monkeypatch)
+    house = House()
+    with house.takers(), running(tmp_path, house, monkeypatch) as run:
+        run.until_traded()
+        shift[0] = step_s * 1_000_000_000
+        run.until_traded(5)
+        assert {TradingState.ACTIVE} == {message.state for message in run.seen(TradingStateChanged)}
+        assert run.end() in (0, 3)
+    assert_adds_up(house)
