@@ -7,6 +7,7 @@ overrides pykka's own hooks.
 
 from __future__ import annotations
 
+import signal
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -19,6 +20,7 @@ from core.messages import Message
 
 TRACEBACK_CHARS_MAX = 20_000
 TICK_SPACING_S = 0.001
+MAIN_THREAD_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 _PYKKA_HOOKS = ("on_start", "on_stop", "on_failure", "on_receive")
 
 T = TypeVar("T")
@@ -187,6 +189,8 @@ class Actor(pykka.ThreadingActor):
         return Inbox()
 
     def on_start(self) -> None:
+        # A signal that interrupts the timed wait of an inbox can make it wait for ever (CPython 3.11, SimpleQueue).
+        signal.pthread_sigmask(signal.SIG_BLOCK, MAIN_THREAD_SIGNALS)
         self.identity.enter(self.actor_ref)
         self._guarded("started", self.started)
         self.vitals.is_starting = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 
@@ -279,6 +280,18 @@ def test_the_thread_does_not_keep_the_process_alive(reports: Reports) -> None:
     before = set(threading.enumerate())
     launch(reports)
     assert {True} == {thread.daemon for thread in set(threading.enumerate()) - before}
+
+
+def test_signals_are_left_to_the_main_thread(reports: Reports) -> None:
+    """None of those that the process acts on can interrupt the wait of an inbox."""
+    masks: queue.SimpleQueue[set[signal.Signals]] = queue.SimpleQueue()
+
+    class Masked(Probe):
+        def handle(self, message: Message) -> None:
+            masks.put(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+
+    Masked.start(reports.identity()).tell(Stop(reason="now"))
+    assert {signal.SIGINT, signal.SIGTERM, signal.SIGUSR1} <= masks.get(timeout=GUARD_S)
 
 
 @pytest.mark.parametrize("hook", ["on_start", "on_stop", "on_failure", "on_receive"])
