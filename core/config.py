@@ -128,7 +128,14 @@ def _problems(config: Config) -> list[str]:
         found.append("run.iterations: accepted: 0 (until stopped) or a positive number of cycles")
     if not config.run.state_dir:
         found.append("run.state_dir: accepted: a folder that this process may write")
+    found += _unserved(config)
     return found + (_hedge_problems(strategy) if strategy.kind == "hedge" else _bracket_problems(strategy))
+
+
+def _unserved(config: Config) -> list[str]:
+    """Settings that nothing acts on yet: whoever sets one would rely on it."""
+    settings = {"limits.shared": config.limits.shared, "alerts.urls": config.alerts.urls, "metrics.listen": config.metrics.listen}
+    return [f"{key}: not available in this version; accepted: empty" for key, value in settings.items() if value]
 
 
 def _hedge_problems(strategy: StrategyConfig) -> list[str]:

@@ -252,6 +252,15 @@ def test_each_value_of_the_run_out_of_range_is_named(path: tuple[str, ...], valu
     assert (True, True) == (".".join(path) in line, "accepted: " in line)
 
 
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [(("limits", "shared"), "redis://127.0.0.1:6379/0"), (("alerts", "urls"), ["json://host"]), (("metrics", "listen"), ":9464")],
+)
+def test_a_setting_that_nothing_acts_on_is_refused(path: tuple[str, ...], value: object) -> None:
+    """Nobody shall rely on an alert that is never sent."""
+    assert f"{'.'.join(path)}: not available in this version; accepted: empty" in refusal(changed(HEDGE, path, value=value))
+
+
 def test_an_unknown_venue_is_named_with_the_known_ones() -> None:
     line = refusal(changed(HEDGE, ("venues", "binance"), value={}))
     assert "venues.binance" in line
