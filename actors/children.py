@@ -31,7 +31,7 @@ from core.messages import LedgerSnapshot, Message
 from core.pairing import PairLedger
 from core.ports import Journal, Stream, Venue
 from core.rate_limiter import LimiterConfig, RateLimiter
-from core.recovery import ledger_of, tracker_of
+from core.recovery import ledger_of, results_of, tracker_of
 from core.risk_gate import Gate
 from core.routing import FALLBACK, GRANTED, RECORDER, RISK, TRACKER
 from core.supervision import spec_for
@@ -105,8 +105,6 @@ class Children:
         self._granted = dict.fromkeys(self._sides, 0)
         self._lot = max(side.instrument.lot_size for side in sides)
         self._state_at_start = journal.fold()
-        for fill in self._state_at_start.fills_since_flat:
-            self._pairs.handle(fill)
         self.fallback = FallbackPolicy(tuple((v, c) for v in self._sides for c in Channel), time.monotonic())
 
     def _strategy(self) -> list[Child]:
@@ -164,10 +162,8 @@ class Children:
         return Child(spec, start)
 
     def _recorder(self, identity: Identity) -> Started:
-        """What a kill, or a crash of the recorder, cut off between the journal and the files is made good; no line is written twice."""
         out = self._outputs
-        for fill in self._journal.fold().recent_fills:
-            out.files.fill(fill)
+        self._journal.flush()
         return Recorder.start(
             identity,
             self._journal,
@@ -178,6 +174,7 @@ class Children:
             self._totals,
             lambda: self.calls,
             self.route(RECORDER),
+            self._journal.fold(),
         )
 
     def _limiter(self, venue: VenueId) -> Build:
@@ -211,8 +208,10 @@ class Children:
         return build
 
     def _risk(self, identity: Identity) -> Started:
+        self._journal.flush()
+        results = results_of(self._journal.fold(), time.monotonic(), _wall_ms())
         loss = self._config.strategy.max_daily_loss
-        core = TradingStateMachine(tuple(self._sides), self._lot, loss, epoch=identity.epoch, owner=RISK)
+        core = TradingStateMachine(tuple(self._sides), self._lot, loss, results=results, epoch=identity.epoch, owner=RISK)
         return Decider.start(identity, core, self.route(RISK))
 
     def _fallback(self, identity: Identity) -> Started:

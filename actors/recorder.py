@@ -12,6 +12,7 @@ from typing import Protocol
 
 from actors.base import Actor, Identity
 from core.exposure import ExposureLedger
+from core.journal_state import BooksOpened, FillBooked, JournalState, fill_key
 from core.messages import (
     Alert,
     AttemptFinished,
@@ -34,7 +35,7 @@ from core.messages import (
 from core.pairing import PairLedger, PairRow
 from core.ports import Journal, JournalFailed
 from core.totals import RunStatus, RunTotals
-from core.types import Channel, FeedState, Source, TradingState, VenueId
+from core.types import ZERO, Channel, FeedState, Source, TradingState, VenueId
 
 DisplayEvent = PairRow | CycleFinished | Alert | TradingStateChanged | FeedChanged
 SHOWN = (CycleFinished, Alert, TradingStateChanged, FeedChanged)
@@ -45,7 +46,9 @@ STATUS_S = 0.5
 
 
 class Files(Protocol):
-    """The CSV files of the state directory; a line that cannot be written is counted, not raised."""
+    """The CSV files of the state directory; a line that cannot be written is counted, not raised. ``pairs``: lines of pairs so far."""
+
+    pairs: int
 
     def fill(self, event: FillRecorded) -> None: ...
 
@@ -76,7 +79,9 @@ class Recorder(Actor):
         totals: RunTotals,
         calls: Callable[[], int],
         route: Callable[[Message], None],
+        state: JournalState,
     ) -> None:
+        """``state``: the journal; fills in it that no recorder has booked are booked here and now, on the starter's thread."""
         super().__init__(identity)
         self._journal = journal
         self._files = files
@@ -94,6 +99,11 @@ class Recorder(Actor):
         self._status_at = 0.0
         self._feeds: dict[tuple[VenueId, Channel, Source], FeedState] = {}
         self._is_rested = False
+        self._made_good = state.unbooked
+        """Some of them may still be told: they were on their way when the journal was read."""
+        self._pairs_written = 0 if state.pairs_booked is None else max(files.pairs - state.pairs_booked, 0)
+        """Lines of pairs that were written and not booked: the first pairs that the unbooked fills complete."""
+        self._make_good(state)
 
     def started(self) -> None:
         self._arm()
@@ -144,9 +154,8 @@ class Recorder(Actor):
                 self._view.show(message)
         match message:
             case FillRecorded():
-                self._files.fill(message)
-                self._totals.handle(message)
-                self._pair(self._pairs.handle(message))
+                if fill_key(message.fill) not in self._made_good:
+                    self._book(message)
             case OrderSubmitted():
                 self._pairs.handle(message)
             case AttemptStarted():
@@ -174,9 +183,32 @@ class Recorder(Actor):
         before, self._feeds[key] = self._feeds.get(key), message.state
         return before is message.state
 
+    def _make_good(self, state: JournalState) -> None:
+        """What a kill, or a crash of the recorder, cut off between the journal and the files; no line is written twice."""
+        for event in state.recent_fills:
+            self._files.fill(event)
+        self._pairs.resume(state.booked_fills)
+        for event in state.unbooked_fills:
+            self._book(event)
+        self._pairs_written = 0
+        self._journal.note(BooksOpened(pairs=self._files.pairs))
+
+    def _book(self, event: FillRecorded) -> None:
+        """Note last that it is in the books: whatever ends this actor before, the next one does it."""
+        self._files.fill(event)
+        self._totals.handle(event)
+        rows = self._pairs.handle(event)
+        self._pair(rows)
+        net = sum((row.net_usd for row in rows), ZERO)
+        fill = event.fill
+        self._journal.note(FillBooked(venue=fill.venue, trade_id=fill.trade_id, net=net, pairs=self._files.pairs))
+
     def _pair(self, rows: tuple[PairRow, ...]) -> None:
         for row in rows:
-            self._files.pair(row)
+            if self._pairs_written:
+                self._pairs_written -= 1
+            else:
+                self._files.pair(row)
             self._totals.handle(row)
             self._view.show(row)
             self._route(PairClosed(cycle_id=row.cycle_id, net=row.net_usd, at=row.at))

@@ -56,20 +56,28 @@ class CsvFile:
             os.close(self._descriptor)
             raise
 
-    def append(self, row: Sequence[str]) -> None:
-        """Write one line, or count it as lost. The header goes before the first."""
+    @property
+    def lines(self) -> int:
+        """Lines below the header, by reading all of the file."""
+        with open(self._descriptor, "rb", closefd=False) as file:
+            file.seek(0)
+            return max(sum(1 for _ in file) - 1, 0)
+
+    def append(self, row: Sequence[str]) -> bool:
+        """Write one line, or count it as lost and return False. The header goes before the first."""
         data = (b"" if self._size else self._header) + _line(row)
         try:
             # After a short write the file ends in a torn line; it has to go before anything may follow.
             os.ftruncate(self._descriptor, self._size)
             if os.write(self._descriptor, data) == len(data):
                 self._size += len(data)
-                return
+                return True
         except OSError:
             pass
         self.lost_lines += 1
         with suppress(OSError):
             os.ftruncate(self._descriptor, self._size)
+        return False
 
     def close(self) -> None:
         os.close(self._descriptor)
@@ -82,7 +90,10 @@ def wall_clock() -> Callable[[float], int]:
 
 
 class CsvFiles:
-    """fills.csv, pairs.csv and cycles.csv of one state folder. ``wall_ms_of`` turns a monotonic time of this process to epoch ms."""
+    """fills.csv, pairs.csv and cycles.csv of one state folder. ``wall_ms_of`` turns a monotonic time of this process to epoch ms.
+
+    ``pairs``: lines of pairs.csv.
+    """
 
     def __init__(self, state_dir: Path, *, wall_ms_of: Callable[[float], int]) -> None:
         """Raises CsvUnusable, OSError."""
@@ -91,6 +102,7 @@ class CsvFiles:
         self._known = dict.fromkeys(_known_fills(state_dir / "fills.csv"))
         self._fills = CsvFile(state_dir / "fills.csv", FILLS_HEADER)
         self._pairs = CsvFile(state_dir / "pairs.csv", PAIRS_HEADER)
+        self.pairs = self._pairs.lines
         self._cycles = CsvFile(state_dir / "cycles.csv", CYCLES_HEADER)
 
     @property
@@ -108,7 +120,7 @@ class CsvFiles:
         self._fills.append(fill_row(event, self._wall_ms_of(event.fill.received_at)))
 
     def pair(self, pair: PairRow) -> None:
-        self._pairs.append(pair_row(pair, self._wall_ms_of(pair.at)))
+        self.pairs += self._pairs.append(pair_row(pair, self._wall_ms_of(pair.at)))
 
     def cycle(self, cycle: CycleFinished, *, hedged: Decimal, carried: Decimal, api_calls: int, n429: int) -> None:
         """``hedged``, ``carried``: base quantities covered in this cycle and left open at its end."""

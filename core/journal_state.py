@@ -37,6 +37,9 @@ FILL_KEYS_KEPT = 50_000
 FILLS_SINCE_FLAT_KEPT = 1_000
 RECENT_FILLS_KEPT = 100
 """Far more than the files of reports can be behind the journal."""
+RESULT_SLOT_MS = 600_000
+RESULT_SLOTS_KEPT = 145
+"""A day of ten minutes each, and the one that has begun."""
 
 Kind = Literal["INTENT", "SENT", "ACK", "FILL", "TERMINAL", "FENCE", "LEASE", "CYCLE", "STOP", "BASE", "NOTE"]
 
@@ -63,6 +66,13 @@ class LastFill(NamedTuple):
     venue_time_ms: int
 
 
+class SlotResult(NamedTuple):
+    """Net result, in quote currency, of the pairs closed within ten minutes from ``wall_ms`` on."""
+
+    wall_ms: int
+    net: Decimal
+
+
 class JournaledOrder(msgspec.Struct, frozen=True, kw_only=True):
     """One intent and what became known of it. ``intended_ms``: wall time of the intent; ``snapshot``: the last one noted."""
 
@@ -83,8 +93,10 @@ class JournalState(Message, frozen=True, kw_only=True):
     """The whole journal as one value; also the record that a compacted journal begins with.
 
     ``orders``: the 10,000 latest settled ones in the order they settled, then every unsettled one. ``fill_keys``: the latest 50,000.
-    ``positions`` count every fill ever. ``fills_since_flat``: what a pair ledger needs to know which fills are still uncovered.
-    ``recent_fills``: the latest, flat or not, whose lines in the report files a kill may have cut off.
+    ``positions`` count every fill ever. ``fills_since_flat``: what is held was entered by them.
+    ``recent_fills``: the latest, flat or not, whose lines in the report files a kill may have cut off. ``pairable``: fills that a pair
+    ledger may still need, ``unbooked`` those among them of which no FillBooked is known; ``pairs_booked``: lines of pairs at the last one,
+    None before anybody kept books. ``results``: of the last day and a bit.
     ``was_stopped_cleanly`` is false from the first record of a run until its clean stop.
     """
 
@@ -96,6 +108,10 @@ class JournalState(Message, frozen=True, kw_only=True):
     last_fills: tuple[LastFill, ...] = ()
     fills_since_flat: tuple[FillRecorded, ...] = ()
     recent_fills: tuple[FillRecorded, ...] = ()
+    pairable: tuple[FillRecorded, ...] = ()
+    unbooked: frozenset[FillKey] = frozenset()
+    pairs_booked: int | None = None
+    results: tuple[SlotResult, ...] = ()
     last_cycle_id: int = 0
     last_finished_cycle_id: int = 0
     last_released_cycle_id: int = 0
@@ -106,9 +122,23 @@ class JournalState(Message, frozen=True, kw_only=True):
         return tuple(order for order in self.orders if not order.is_settled)
 
     @property
+    def booked_fills(self) -> tuple[FillRecorded, ...]:
+        """What the pair ledger had taken in; some of it may still wait for a fill of the other side."""
+        return tuple(event for event in self.pairable if fill_key(event.fill) not in self.unbooked)
+
+    @property
+    def unbooked_fills(self) -> tuple[FillRecorded, ...]:
+        """What the reports lack."""
+        return tuple(event for event in self.pairable if fill_key(event.fill) in self.unbooked)
+
+    @property
     def oldest_unsettled_ms(self) -> int | None:
         """Wall time of the oldest intent whose end is not known; a fill backfill must reach back to it."""
         return min((order.intended_ms for order in self.unsettled), default=None)
+
+
+def fill_key(fill: FillReported) -> FillKey:
+    return FillKey(fill.venue, fill.trade_id)
 
 
 class Intent(Message, frozen=True, kw_only=True):
@@ -128,6 +158,24 @@ class Fence(Message, frozen=True, kw_only=True):
     """A run began; commands of an older epoch are void."""
 
     epoch: int
+
+
+class BooksOpened(Message, frozen=True, kw_only=True):
+    """From here on every FillRecorded is followed by its FillBooked. ``pairs``: lines in the report of pairs."""
+
+    pairs: int
+
+
+class FillBooked(Message, frozen=True, kw_only=True):
+    """The reports have the fill and the pairs that it completed; ``net``: what those earned, quote currency, negative = lost.
+
+    ``pairs``: lines in the report of pairs by then.
+    """
+
+    venue: VenueId
+    trade_id: TradeId
+    net: Decimal
+    pairs: int
 
 
 class Stopped(Message, frozen=True, kw_only=True):
@@ -153,6 +201,8 @@ Record = (
     | AttemptFinished
     | CycleFinished
     | PairStateChanged
+    | BooksOpened
+    | FillBooked
 )
 
 
@@ -169,7 +219,7 @@ def kind_of(message: Message) -> Kind:
             return "TERMINAL" if order.is_closed else "ACK"
         case FillRecorded() | FillReported():
             return "FILL"
-        case AttemptStarted() | AttemptFinished() | CycleFinished() | PairStateChanged():
+        case AttemptStarted() | AttemptFinished() | CycleFinished() | PairStateChanged() | BooksOpened() | FillBooked():
             return "CYCLE"
         case Fence():
             return "FENCE"
@@ -192,10 +242,11 @@ class JournalFold:
         self._last_cycle_id = 0
         self._last_finished_cycle_id = 0
         self._last_released_cycle_id = 0
+        self._pairs_booked: int | None = None
         self._load(JournalState())
 
-    def apply(self, record: Message, wall_ms: int) -> None:
-        """``wall_ms``: when the record was written; only an intent keeps it."""
+    def apply(self, record: Message, wall_ms: int) -> None:  # noqa: C901  one arm a record type
+        """``wall_ms``: when the record was written; intents and results keep it."""
         self._was_stopped_cleanly = isinstance(record, Stopped)
         match record:
             case JournalState():
@@ -208,6 +259,8 @@ class JournalFold:
                 self.next_client_id = max(self.next_client_id, end)
             case Fence(epoch=epoch):
                 self.epoch = max(self.epoch, epoch)
+            case BooksOpened(pairs=pairs):
+                self._pairs_booked = pairs
             case OrderAccepted(client_order_id=client_order_id, venue_order_id=venue_order_id):
                 self._update(client_order_id, venue_order_id=venue_order_id)
             case OrderChanged(order=snapshot):
@@ -216,7 +269,13 @@ class JournalFold:
                 if self._fill(fill, snapshot):
                     self._fills_since_flat.append(record)
                     self._recent_fills.append(record)
+                    self._await_booking(record)
                     self._forget_when_flat()
+            case FillBooked(venue=venue, trade_id=trade_id, net=net, pairs=pairs):
+                self._unbooked.discard(FillKey(venue, trade_id))
+                self._pairs_booked = pairs
+                self._earn(net, wall_ms)
+                self._forget_when_flat()
             case FillReported():
                 self._fill(record, None)
             case AttemptStarted(cycle_id=cycle_id) | AttemptFinished(cycle_id=cycle_id):
@@ -239,6 +298,10 @@ class JournalFold:
             last_fills=tuple(LastFill(*item) for item in sorted(self._last_fill_ms.items())),
             fills_since_flat=tuple(self._fills_since_flat),
             recent_fills=tuple(self._recent_fills),
+            pairable=tuple(self._pairable),
+            unbooked=frozenset(self._unbooked),
+            pairs_booked=self._pairs_booked,
+            results=tuple(SlotResult(*item) for item in sorted(self._results.items())),
             last_cycle_id=self._last_cycle_id,
             last_finished_cycle_id=self._last_finished_cycle_id,
             last_released_cycle_id=self._last_released_cycle_id,
@@ -255,6 +318,10 @@ class JournalFold:
         self._last_fill_ms = {last.venue: last.venue_time_ms for last in base.last_fills}
         self._fills_since_flat = deque(base.fills_since_flat, FILLS_SINCE_FLAT_KEPT)
         self._recent_fills = deque(base.recent_fills, RECENT_FILLS_KEPT)
+        self._pairable = deque(base.pairable)
+        self._unbooked = set(base.unbooked)
+        self._pairs_booked = base.pairs_booked
+        self._results = {result.wall_ms: result.net for result in base.results}
         self._last_cycle_id = base.last_cycle_id
         self._last_finished_cycle_id = base.last_finished_cycle_id
         self._last_released_cycle_id = base.last_released_cycle_id
@@ -299,13 +366,32 @@ class JournalFold:
             )
         )
 
+    def _earn(self, net: Decimal, wall_ms: int) -> None:
+        if not net:
+            return
+        slot = wall_ms - wall_ms % RESULT_SLOT_MS
+        self._results[slot] = self._results.get(slot, ZERO) + net
+        if len(self._results) > RESULT_SLOTS_KEPT:
+            del self._results[min(self._results)]
+
+    def _await_booking(self, record: FillRecorded) -> None:
+        if len(self._pairable) == FILLS_SINCE_FLAT_KEPT:
+            self._unbooked.discard(fill_key(self._pairable.popleft().fill))
+        self._pairable.append(record)
+        if self._pairs_booked is not None:
+            self._unbooked.add(fill_key(record.fill))
+
     def _forget_when_flat(self) -> None:
-        if not sum(self._positions.values(), ZERO):
-            self._fills_since_flat.clear()
+        """Every pair is complete when nothing is held, and what is booked is not needed any more."""
+        if sum(self._positions.values(), ZERO):
+            return
+        self._fills_since_flat.clear()
+        if not self._unbooked:
+            self._pairable.clear()
 
     def _fill(self, fill: FillReported, snapshot: OrderSnapshot | None) -> bool:
         """False for a fill that was journaled before."""
-        key = FillKey(fill.venue, fill.trade_id)
+        key = fill_key(fill)
         if key in self._fill_keys:
             return False
         self._fill_keys[key] = None

@@ -8,6 +8,7 @@ filled is open or in rows, and the rows add up to the result.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal, TypeVar
@@ -103,6 +104,12 @@ class PairLedger:
     def open_quantity(self) -> Decimal:
         """Base quantity of maker fills that nothing covers yet."""
         return sum((lot.left for lot in self._open if lot.role is Role.MAKER), ZERO)
+
+    def resume(self, fills: Iterable[FillRecorded]) -> None:
+        """Hold what these fills, of which all rows are known, have left open, and nothing else."""
+        self._open.clear()
+        for fill in fills:
+            self.handle(fill)
 
     def handle(self, event: PairEvent) -> tuple[PairRow, ...]:
         """The rows that this event completes. Fills of nobody's order are another party's and are not paired."""

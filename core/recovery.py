@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from decimal import Decimal
 
 from core.instrument import Instrument
-from core.journal_state import JournalState
+from core.journal_state import RESULT_SLOT_MS, JournalState
 from core.messages import LedgerSnapshot, OrderSnapshot
 from core.order import TrackedOrder, restored
 from core.order_tracker import OrderTracker
 from core.preflight import Explained
+from core.trading_state import Result
 from core.types import ZERO, VenueId
 from core.venue_watch import VenuePolicy
 
@@ -75,6 +76,11 @@ def tracker_of(state: JournalState, policies: dict[VenueId, VenuePolicy], now: f
         ignore_foreign_before_ms=wall_ms,
         recovery_lookback_s=lookback_s(state, wall_ms),
     )
+
+
+def results_of(state: JournalState, now: float, wall_ms: int) -> list[Result]:
+    """What was earned or lost in the past day: a restart does not begin a new day."""
+    return [Result(slot.net, now - max(wall_ms - slot.wall_ms - RESULT_SLOT_MS, 0) / 1000) for slot in state.results]
 
 
 def ledger_of(state: JournalState, policies: dict[VenueId, VenuePolicy], owner: str, now: float, wall_ms: int) -> LedgerSnapshot:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from decimal import Decimal
+from typing import NamedTuple
 
 from core.exposure import ExposureLedger
 from core.messages import (
@@ -37,12 +38,27 @@ HALTING_ALERTS = frozenset({"overfill", "fat-finger", "halt"})
 """Facts that no state of the market explains: only a person may go on from there."""
 
 
+class Result(NamedTuple):
+    """``net`` quote currency, negative = lost; ``at`` monotonic seconds, before the start of the process for an earlier life's."""
+
+    net: Decimal
+    at: float
+
+
 class TradingStateMachine:
     """``handle(message, now)`` returns a TradingStateChanged whenever the state moves, with the reason a person reads."""
 
     def __init__(
-        self, venues: Iterable[VenueId], lot: Decimal, max_daily_loss: Decimal, *, epoch: int = 0, owner: str = "risk"
+        self,
+        venues: Iterable[VenueId],
+        lot: Decimal,
+        max_daily_loss: Decimal,
+        *,
+        results: Iterable[Result] = (),
+        epoch: int = 0,
+        owner: str = "risk",
     ) -> None:
+        """``results``: what earlier lives, and this one before a restart of its judge, have earned or lost; oldest first."""
         self._venues = tuple(venues)
         self._lot = lot
         self._max_daily_loss = max_daily_loss
@@ -59,8 +75,8 @@ class TradingStateMachine:
         self._given_up: str | None = None
         self._halt_reason: str | None = None
         self._refused_at: float | None = None
-        self._pairs: deque[PairClosed] = deque()
-        self._net = Decimal(0)
+        self._results = deque(results)
+        self._net = sum((result.net for result in self._results), Decimal(0))
 
     def start(self, now: float) -> tuple[Message, ...]:
         return self.ledger.ask(self._epoch, now)
@@ -88,7 +104,7 @@ class TradingStateMachine:
             case OrderChanged():
                 self._order(message, now)
             case PairClosed():
-                self._pairs.append(message)
+                self._results.append(Result(message.net, message.at))
                 self._net += message.net
             case Alert() if message.key == "reduce":
                 self._given_up = message.text
@@ -135,7 +151,7 @@ class TradingStateMachine:
         reason = self._worry(now)
         if reason is None:
             return self._move(TradingState.ACTIVE, "all feeds live, reconciled, flat delta", now) if self._may_rise() else ()
-        if self.state is TradingState.STARTING:
+        if self.state is TradingState.STARTING and not self._may_rise():
             return ()
         return self._move(TradingState.REDUCING, reason, now)
 
@@ -160,8 +176,8 @@ class TradingStateMachine:
         return None
 
     def _daily_loss(self, now: float) -> Decimal:
-        while self._pairs and now - self._pairs[0].at >= LOSS_WINDOW_S:
-            self._net -= self._pairs.popleft().net
+        while self._results and now - self._results[0].at >= LOSS_WINDOW_S:
+            self._net -= self._results.popleft().net
         return -self._net
 
     def _may_rise(self) -> bool:

@@ -9,6 +9,7 @@ import pykka
 
 from actors.base import HealthRequest
 from actors.recorder import DisplayEvent, Recorder
+from core.journal_state import BooksOpened, FillBooked, JournalState, fill_key
 from core.messages import (
     Alert,
     AttemptFinished,
@@ -29,6 +30,8 @@ from tests.actors.fakes import BACKPACK, GRVT, GUARD_S, FakeJournal, Routed, ide
 
 
 class FakeFiles:
+    pairs = 0
+
     def __init__(self, routed: Routed) -> None:
         self._routed = routed
 
@@ -37,6 +40,7 @@ class FakeFiles:
 
     def pair(self, pair: PairRow) -> None:
         self._routed.note(f"pair {pair.quantity}")
+        self.pairs += 1
 
     def cycle(self, cycle: CycleFinished, *, hedged: Decimal, carried: Decimal, api_calls: int, n429: int) -> None:
         self._routed.note(f"cycle {cycle.cycle_id}: hedged {hedged}, carried {carried}, {api_calls} calls, {n429} refused")
@@ -91,22 +95,28 @@ MAKER = fill(1, GRVT, Side.BUY, Role.MAKER)
 HEDGE = fill(2, BACKPACK, Side.SELL, Role.HEDGE)
 
 
+NEW = JournalState()
+
+
 class Rig:
-    def __init__(self) -> None:
+    def __init__(self, state: JournalState = NEW, pairs_written: int = 0) -> None:
         self.routed, self.done = Routed(), Routed()
         self.journal = FakeJournal(self.done)
         self.view = FakeView()
+        self.files = FakeFiles(self.done)
+        self.files.pairs = pairs_written
         self.calls = 0
         self.ref: pykka.ActorRef[Any] = Recorder.start(
             identity("recorder"),
             self.journal,
-            FakeFiles(self.done),
+            self.files,
             self.view,
             lambda message: None,
             PairLedger(maker_venue=GRVT, hedge_venue=BACKPACK),
             RunTotals(),
             lambda: self.calls,
             self.routed,
+            state,
         )
 
     def facts(self) -> Any:
@@ -142,8 +152,44 @@ def test_each_fill_is_a_row_and_a_hedged_one_is_a_pair() -> None:
     rig = Rig()
     for event in (STARTED, MAKER, HEDGE):
         rig.ref.tell(event)
-    assert ["noted AttemptStarted", "fill t1", "fill t2", "pair 0.1"] == [rig.done.next() for _ in range(4)]
+    expected = [
+        "noted BooksOpened",
+        "noted AttemptStarted",
+        "fill t1",
+        "noted FillBooked",
+        "fill t2",
+        "pair 0.1",
+        "noted FillBooked",
+    ]
+    assert expected == [rig.done.next() for _ in expected]
     assert 1 == rig.routed.until(PairClosed).cycle_id
+
+
+def test_what_an_earlier_recorder_did_not_get_to_is_booked_once() -> None:
+    """Before the first message; one of them that was told as well is not booked again."""
+    rig = Rig(state_with(MAKER, HEDGE))
+    rig.ref.tell(HEDGE)
+    rig.facts()
+    assert ["fill t1", "noted FillBooked", "fill t2", "pair 0.1", "noted FillBooked", "noted BooksOpened"] == rig.done.left()
+    assert 1 == rig.routed.until(PairClosed).cycle_id
+    assert rig.journal.notes[-2:] == [
+        FillBooked(venue=BACKPACK, trade_id=HEDGE.fill.trade_id, net=Decimal(0), pairs=1),
+        BooksOpened(pairs=1),
+    ]
+
+
+def test_a_line_of_pairs_that_was_written_but_not_booked_is_not_written_again() -> None:
+    """The process ended between the two: the file has a line more than the journal knows of."""
+    rig = Rig(state_with(MAKER, HEDGE), pairs_written=6)
+    rig.facts()
+    assert ["fill t1", "noted FillBooked", "fill t2", "noted FillBooked", "noted BooksOpened"] == rig.done.left()
+    assert 1 == rig.routed.until(PairClosed).cycle_id
+
+
+def state_with(*unbooked: FillRecorded) -> JournalState:
+    """Fills that no recorder has booked, after five pairs that are."""
+    keys = frozenset(fill_key(event.fill) for event in unbooked)
+    return JournalState(pairable=unbooked, unbooked=keys, pairs_booked=5)
 
 
 def test_a_cycle_counts_its_own_requests_and_refusals() -> None:
@@ -171,7 +217,7 @@ def test_cycles_and_attempts_are_noted_in_the_journal() -> None:
     for event in (STARTED, FINISHED, CYCLE):
         rig.ref.tell(event)
     rig.facts()
-    assert [STARTED, FINISHED, CYCLE] == rig.journal.notes
+    assert [BooksOpened(pairs=0), STARTED, FINISHED, CYCLE] == rig.journal.notes
 
 
 def test_a_journal_that_cannot_be_written_is_told_and_survived() -> None:
@@ -180,7 +226,7 @@ def test_a_journal_that_cannot_be_written_is_told_and_survived() -> None:
     rig.journal.fails = True
     rig.ref.tell(MAKER)
     assert ["journal", "journal"] == [rig.routed.until(Alert).key, rig.routed.until(Alert).key]
-    assert "fill t1" == rig.done.next()
+    assert ["noted BooksOpened", "fill t1"] == [rig.done.next(), rig.done.next()]
 
 
 def test_the_person_sees_states_and_pairs() -> None:

@@ -10,9 +10,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core import journal_state
-from core.journal_state import Fence, FillKey, Intent, JournalFold, JournalState, LastFill, Lease, NetPosition, Record, Stopped
-from core.messages import Message, OrderAccepted, OrderChanged, OrderSnapshot, PlaceOrder
-from core.types import ClientOrderId, OrderState, Role, Side, TimeInForce, VenueOrderId
+from core.journal_state import (
+    BooksOpened,
+    Fence,
+    FillBooked,
+    FillKey,
+    Intent,
+    JournalFold,
+    JournalState,
+    LastFill,
+    Lease,
+    NetPosition,
+    Record,
+    Stopped,
+)
+from core.messages import FillRecorded, Message, OrderAccepted, OrderChanged, OrderSnapshot, PlaceOrder
+from core.types import ClientOrderId, OrderState, Role, Side, TimeInForce, TradeId, VenueOrderId
 from tests.core.test_pairing import GRVT, fill, started
 
 D = Decimal
@@ -137,11 +150,36 @@ def test_clean_stop_is_undone_by_any_later_record() -> None:
     assert (True, False) == (fold(Stopped()).was_stopped_cleanly, fold(Stopped(), Fence(epoch=2)).was_stopped_cleanly)
 
 
-def test_fills_since_flat_are_those_that_a_pair_ledger_needs() -> None:
+def test_fills_since_flat_are_those_that_entered_what_is_held() -> None:
     """Forgotten when the venues' positions cancel out; the next one starts anew."""
     first, hedge = fill(Role.MAKER, Side.BUY, "0.04", "3000"), fill(Role.HEDGE, Side.SELL, "0.04", "3000")
     last = fill(Role.MAKER, Side.BUY, "0.02", "3000")
     assert ((first,), (last,)) == (fold(first).fills_since_flat, fold(first, hedge, last).fills_since_flat)
+
+
+def test_results_are_kept_by_slot_and_survive_compaction(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was earned within ten minutes is one sum; the oldest slot goes first."""
+    monkeypatch.setattr(journal_state, "RESULT_SLOTS_KEPT", 2)
+    made = JournalFold()
+    for minute, net in ((5, "-1"), (9, "-2"), (11, "4"), (25, "-8")):
+        made.apply(FillBooked(venue=GRVT, trade_id=TradeId("1"), net=D(net), pairs=1), minute * 60_000)
+    kept = ((600_000, D("4")), (1_200_000, D("-8")))
+    again = JournalFold()
+    again.apply(made.state(), 0)
+    assert (kept, kept) == (made.state().results, again.state().results)
+
+
+def test_a_fill_that_was_not_booked_is_kept_with_all_that_it_may_be_paired_with() -> None:
+    """Flat or not: until the recorder has written that the fill is in its books."""
+    first, hedge = fill(Role.MAKER, Side.BUY, "0.04", "3000"), fill(Role.HEDGE, Side.SELL, "0.04", "3000")
+    run = (BooksOpened(pairs=3), first, booked(first), hedge)
+    assert ((hedge,), (first,), ()) == (fold(*run).unbooked_fills, fold(*run).booked_fills, fold(*run).fills_since_flat)
+    again = fold(fold(*run), booked(hedge))
+    assert ((), (), ()) == (again.unbooked_fills, again.booked_fills, fold(first, hedge).unbooked_fills)
+
+
+def booked(event: FillRecorded) -> FillBooked:
+    return FillBooked(venue=event.fill.venue, trade_id=event.fill.trade_id, net=D(0), pairs=4)
 
 
 def test_settled_orders_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

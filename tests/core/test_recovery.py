@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from core.journal_state import Intent, JournalFold, JournalState
+from core.journal_state import Intent, JournalFold, JournalState, SlotResult
 from core.messages import CancelOrder, FillRecorded, Message, OrderChanged, PlaceOrder
 from core.preflight import Explained
-from core.recovery import MARGIN_S, explained_positions, ledger_of, lookback_s, positions_of, tracked_orders, tracker_of
+from core.recovery import (
+    MARGIN_S,
+    explained_positions,
+    ledger_of,
+    lookback_s,
+    positions_of,
+    results_of,
+    tracked_orders,
+    tracker_of,
+)
+from core.trading_state import Result
 from core.types import OrderState, Role, VenueId
 from core.venue_watch import VenuePolicy
 from tests.core.builders import BACKPACK, GRVT, SELL, SYMBOLS, VENUES, D, changed, fill, filled, instrument, place, snapshot
@@ -149,3 +159,9 @@ def test_a_late_fill_of_a_settled_order_has_its_order() -> None:
     tracker = tracker_of(fold(intent(MAKER), changed(MAKER, OrderState.CANCELED)), POLICIES, NOW, WALL_MS)
     told = [m for m in tracker.handle(fill(MAKER, "t9", "0.04"), NOW) if isinstance(m, FillRecorded)]
     assert [snapshot(MAKER, OrderState.CANCELED, "0.04")] == [each.order for each in told]
+
+
+def test_results_of_earlier_lives_count_until_their_slot_is_over() -> None:
+    """A slot counts from its end; one that seems to lie in the future, after a step of the clock, counts as now."""
+    state = JournalState(results=(SlotResult(0, D("-3")), SlotResult(1_200_000, D("1"))))
+    assert [Result(D("-3"), 100.0 - 300.0), Result(D("1"), 100.0)] == results_of(state, 100.0, 900_000)

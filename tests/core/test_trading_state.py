@@ -20,7 +20,7 @@ from core.messages import (
     TradingStateChanged,
     VenueReconciled,
 )
-from core.trading_state import HALTING_ALERTS, LOSS_WINDOW_S, QUIET_S, STALL_WINDOW_S, TradingStateMachine
+from core.trading_state import HALTING_ALERTS, LOSS_WINDOW_S, QUIET_S, STALL_WINDOW_S, Result, TradingStateMachine
 from core.types import Channel, FeedState, OrderState, Role, Source, TradingState, VenueId
 from tests.core.builders import BACKPACK, GRVT, SELL, VENUES, D, changed, feed, filled, ledger, place
 
@@ -30,6 +30,16 @@ HEDGE = place(2, side=SELL, role=Role.HEDGE)
 
 def machine() -> TradingStateMachine:
     return TradingStateMachine(VENUES, D("0.01"), D("5"), owner="risk")
+
+
+def test_losses_of_earlier_lives_count_towards_the_limit_until_they_are_a_day_old() -> None:
+    """They hold the way up closed, and open it when they have aged out."""
+    made = TradingStateMachine(VENUES, D("0.01"), D("5"), results=[Result(D("-6"), -100.0)], owner="risk")
+    for message in conditions():
+        made.handle(message, 0.0)
+    assert (T.REDUCING, "daily loss limit 5 reached") == (made.state, made.reason)
+    made.handle(Tick(), LOSS_WINDOW_S - 100.0)
+    assert T.ACTIVE is made.state
 
 
 def conditions() -> list[Message]:

@@ -286,6 +286,11 @@ class World:
     def fills_csv(self) -> list[Execution]:
         return executions(self.state / "fills.csv")
 
+    def paired_quantity(self) -> Decimal:
+        """Base quantity of all lines of pairs.csv."""
+        with (self.state / "pairs.csv").open(newline="") as file:
+            return sum((Decimal(row["qty"]) for row in csv.DictReader(file)), Decimal(0))
+
     def log(self, event: str) -> list[dict[str, Any]]:
         """The lines of one event so far; a line that is being written is left out."""
         with suppress(FileNotFoundError):

@@ -49,6 +49,7 @@ def test_a_killed_run_is_taken_up_by_the_next(world: World, moment: Callable[[Wo
     twice = [execution for execution, times in Counter(world.fills_csv()).items() if times > 1]
     assert ([], [], 0, []) == (ledger.open_orders, ledger.reused_client_ids, ledger.net, twice)
     assert (ledger.volume("grvt"), sorted(ledger.fills)) == (ledger.volume("backpack"), sorted(world.fills_csv()))
+    assert ledger.volume("grvt") == world.paired_quantity()
     assert (0 if ledger.is_flat else 3, "") == (code, bot.stderr)
 
 
@@ -65,6 +66,20 @@ def test_a_stop_during_start_up_first_clears_up_after_a_killed_run(world: World,
     assert ([], 0, 0 if ledger.is_flat else 3, "") == (ledger.open_orders, ledger.net, code, bot.stderr)
 
 
+def test_a_daily_loss_is_not_forgotten_by_a_restart(world: World) -> None:
+    """The limit is reached, the process killed: the next life neither quotes nor becomes ACTIVE, and says why."""
+    world.write_config(change=lambda text: text.replace("[strategy]", '[strategy]\nmax_daily_loss = "0.01"'))
+    bot = world.run()
+    world.until_filled()
+    until(lambda: any("daily loss" in line["reason"] for line in world.log("TradingStateChanged")), "the limit to be reached")
+    before = world.venues.orders_sent()
+    bot.kill()
+    again = world.run()
+    until(lambda: "daily loss" in again.stdout or not again.is_running, "the next life to judge")
+    again.end()
+    assert before == world.venues.orders_sent()
+
+
 def test_a_run_that_is_killed_again_and_again_still_adds_up(world: World) -> None:
     """Three kills at drawn moments, then an orderly end."""
     moments = random.Random(11)
@@ -79,7 +94,7 @@ def test_a_run_that_is_killed_again_and_again_still_adds_up(world: World) -> Non
     last.end()
     ledger = world.venues.ledger()
     assert ([], [], 0, "") == (ledger.open_orders, ledger.reused_client_ids, ledger.net, last.stderr)
-    assert sorted(ledger.fills) == sorted(world.fills_csv())
+    assert (sorted(ledger.fills), ledger.volume("grvt")) == (sorted(world.fills_csv()), world.paired_quantity())
 
 
 @pytest.mark.parametrize("folder", ["state", "other"])
