@@ -135,7 +135,11 @@ def _connect_any(
         share = (give_up_at - time.monotonic()) / (len(addresses) - index)
         if share <= 0:
             raise DialFailed(f"{host}: connect timed out ({reason})")
-        sock = BoundedSocket(family, kind, protocol)
+        try:
+            sock = BoundedSocket(family, kind, protocol)
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            continue
         try:
             if adopt is not None:
                 adopt(sock)
@@ -222,6 +226,10 @@ def _join_lookup(host: str, port: int) -> _Lookup:
     with _lookups_lock:
         lookup = _lookups.get((host, port))
         if lookup is None:
-            lookup = _lookups[host, port] = _Lookup(host, port)
-            threading.Thread(target=lookup.run, name=f"resolve-{host}", daemon=True).start()
+            lookup = _Lookup(host, port)
+            try:
+                threading.Thread(target=lookup.run, name=f"resolve-{host}", daemon=True).start()
+            except RuntimeError as error:
+                raise DialFailed(f"{host}: no thread for its look-up: {error}") from None
+            _lookups[host, port] = lookup
         return lookup
