@@ -7,13 +7,16 @@ question for the health dump must never end it at all.
 from __future__ import annotations
 
 import os
+import queue
 import signal
 import threading
+import time
 from collections.abc import Callable
 from types import FrameType
 
 HARD_EXIT_S = 15.0
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""The last is a terminal that was closed; ``nohup`` has it ignored, and that stays."""
 
 
 class RunSignals:
@@ -25,9 +28,14 @@ class RunSignals:
         self._stop: Callable[[str], None] = self._stops.append
         self._is_health_wanted = False
         self._ask_health: Callable[[], None] = self._remember_health
+        # Made now: when the stop comes there may be no memory left for a thread, and what a handler raises would end the run.
+        self._first_stop: queue.SimpleQueue[None] = queue.SimpleQueue()
+        threading.Thread(target=self._exit_after_stop, name="hard-exit", daemon=True).start()
         for number in STOP_SIGNALS:
-            signal.signal(number, self._stop_received)
+            if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._stop_received)
         signal.signal(signal.SIGUSR1, lambda _number, _frame: self._ask_health())
+        signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # It means nothing here, and would end the process at once.
 
     def hand_over(self, stop: Callable[[str], None], ask_health: Callable[[], None]) -> None:
         """``stop`` gets the name of each stop signal; both are called at once for the signals of the past."""
@@ -42,6 +50,9 @@ class RunSignals:
 
     def _stop_received(self, number: int, _frame: FrameType | None) -> None:
         self._stop(signal.Signals(number).name)
-        timer = threading.Timer(HARD_EXIT_S, os._exit, (self._exit_code,))
-        timer.daemon = True
-        timer.start()
+        self._first_stop.put(None)
+
+    def _exit_after_stop(self) -> None:
+        self._first_stop.get()
+        time.sleep(HARD_EXIT_S)
+        os._exit(self._exit_code)
