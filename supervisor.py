@@ -14,7 +14,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 from actors.bracket_composition import BracketComposition
@@ -30,7 +30,7 @@ from adapters.event_log import EventLog
 from adapters.flatten import flatten
 from adapters.journal import JournalCorrupt, SqliteJournal
 from adapters.lock import AlreadyRunning, SingleInstance
-from adapters.logs import setup_logging
+from adapters.logs import LogHandle, setup_logging
 from adapters.paper import PaperFailed, PaperVenues
 from adapters.preflight import preflight, print_checks
 from adapters.qualify import is_loopback, qualify
@@ -38,7 +38,7 @@ from adapters.run_signals import RunSignals
 from adapters.secrets import CredentialsRefused, Redactor, load_credentials, read_env_file
 from adapters.status import StatusUnavailable, ask_status, kill_switch, throw_kill_switch
 from adapters.steps import Steps
-from adapters.terminal import TerminalView
+from adapters.terminal import TerminalView, say
 from adapters.venues import claims, limiter_rates, open_venue, open_venues, venue_names
 from core.config import Config, ConfigError
 from core.health import HealthDump, to_json
@@ -74,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _refuse(line: str, code: int) -> int:
-    print(f"perpfarm: {line}", file=sys.stderr)
+    say(f"perpfarm: {line}", sys.stderr)
     return code
 
 
@@ -148,9 +148,8 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _doctor(arguments: argparse.Namespace) -> int:
     config = load_config(arguments.config, {})
-    state_dir = Path(config.run.state_dir)
-    journal = SqliteJournal(state_dir / "journal.sqlite") if (state_dir / "journal.sqlite").exists() else None
-    state = journal.fold() if journal is not None else None
+    path = Path(config.run.state_dir) / "journal.sqlite"
+    state = SqliteJournal(path).fold() if path.exists() else None
     checks, _ = preflight(config, open_venues(config, _credentials(arguments)), state)
     print_checks(checks, is_go=is_go(checks))
     return 0 if is_go(checks) else EXIT_REFUSED
@@ -163,7 +162,7 @@ def _flatten(arguments: argparse.Namespace) -> int:
         stack.enter_context(SingleInstance(state_dir, claims(config, credentials)))
         journal = SqliteJournal(state_dir / "journal.sqlite")
         stack.callback(journal.close, is_clean=False)
-        return flatten(config, open_venues(config, credentials), journal, print)
+        return flatten(config, open_venues(config, credentials), journal, say)
 
 
 def _qualify(arguments: argparse.Namespace) -> int:
@@ -176,9 +175,8 @@ def _qualify(arguments: argparse.Namespace) -> int:
         journal = SqliteJournal(state_dir / "journal.sqlite")
         stack.callback(journal.close, is_clean=False)
         report = state_dir / f"qualify-{arguments.venue}.md"
-        return qualify(
-            config, open_venue(arguments.venue, section, credentials), journal, report, pairs=arguments.pairs, say=print
-        )
+        venue = open_venue(arguments.venue, section, credentials)
+        return qualify(config, venue, journal, report, pairs=arguments.pairs, say=say)
 
 
 def _credentials(arguments: argparse.Namespace) -> Mapping[str, str]:
@@ -196,7 +194,7 @@ def _trade(
     with ExitStack() as stack:
         if not is_locked:
             stack.enter_context(SingleInstance(state_dir, claims(config, credentials)))
-        stack.callback(setup_logging(state_dir, config.run.log_level, Redactor.of(credentials)).close)
+        log_file = stack.enter_context(closing(setup_logging(state_dir, config.run.log_level, Redactor.of(credentials))))
         if kill_switch(state_dir).exists():
             return _refuse(f"the kill switch is thrown; remove {kill_switch(state_dir)} to trade again", EXIT_REFUSED)
         steps = Steps.of(os.environ)
@@ -207,18 +205,27 @@ def _trade(
             failed = [f"{check.venue} {check.name}: {check.detail}" for check in checks if check.verdict == "fail"]
             return _refuse(f"no-go: {' | '.join(failed)}", EXIT_REFUSED)
         sides = [Side(venue, facts.instrument, facts.fees, limiter_rates(venue.name, venue.limits)) for venue, facts in found]
-        files = CsvFiles(state_dir, wall_ms_of=wall_clock())
-        stack.callback(files.close)
-        return _Run(config, sides, journal, files, state_dir, is_dry_run=is_dry_run).go(signals)
+        files = stack.enter_context(closing(CsvFiles(state_dir, wall_ms_of=wall_clock())))
+        return _Run(config, sides, journal, files, log_file, state_dir, is_dry_run=is_dry_run).go(signals)
 
 
 class _Run:
     """Everything of one run that needs both floors."""
 
     def __init__(
-        self, config: Config, sides: list[Side], journal: SqliteJournal, files: CsvFiles, state_dir: Path, *, is_dry_run: bool
+        self,
+        config: Config,
+        sides: list[Side],
+        journal: SqliteJournal,
+        files: CsvFiles,
+        log_file: LogHandle,
+        state_dir: Path,
+        *,
+        is_dry_run: bool,
     ) -> None:
         self._journal = journal
+        self._files = files
+        self._log_file = log_file
         self._state_dir = state_dir
         self._view = TerminalView()
         self._log = EventLog()
@@ -271,21 +278,18 @@ class _Run:
         return self._say_how_it_ended(code)
 
     def _say_how_it_ended(self, code: int) -> int:
-        if not self._loop.residue.is_known:
-            print("left: unknown, the order tracker did not answer")
-        for venue, quantity in self._loop.residue.positions:
-            print(f"left at {venue}: {'BUY' if quantity > 0 else 'SELL'} {abs(quantity)}")
-        for order in self._loop.residue.orders:
-            print(f"left at {order.venue}: order {order.client_order_id} {order.side} {order.quantity} {order.state}")
+        for line in self._loop.residue.lines():
+            say(line)
         if code == EXIT_FAILED:
-            print(f"perpfarm: {self._loop.failure}", file=sys.stderr)
+            say(f"perpfarm: {self._loop.failure}", sys.stderr)
         return code
 
     def _alert(self, key: str, text: str) -> None:
         self._route(Alert(level="critical", key=key, text=text, at=time.monotonic()))
 
     def _metrics(self) -> dict[str, float]:
-        return {"rest_fallback_triggers": float(self._composition.fallback.triggers)}
+        lost = self._log_file.lost + self._files.lost_lines + self._view.lost_writes
+        return {"rest_fallback_triggers": float(self._composition.fallback.triggers), "lines_lost": float(lost)}
 
     def _write_health(self, dump: HealthDump) -> None:
         write_atomically(self._state_dir / "health.json", to_json(dump))

@@ -72,6 +72,14 @@ class Residue(NamedTuple):
     def has_no_orders(self) -> bool:
         return self.is_known and not self.orders
 
+    def lines(self) -> list[str]:
+        """What a person is told of it."""
+        found = [] if self.is_known else ["left: unknown, the order tracker did not answer"]
+        found += [f"left at {venue}: {'BUY' if held > 0 else 'SELL'} {abs(held)}" for venue, held in self.positions]
+        for each in self.orders:
+            found.append(f"left at {each.venue}: order {each.client_order_id} {each.side} {each.quantity} {each.state}")
+        return found
+
 
 class ControlInbox:
     """Looks like an actor to the router; holds what the main thread must hear."""

@@ -32,13 +32,17 @@ _PERCENT = Decimal(100)
 _STYLES = {"critical": "bold red", "warning": "yellow"}
 
 
+def say(line: str, stream: TextIO | None = None) -> None:
+    """One line on ``stream`` (by default standard output), if anybody still reads it: nothing that matters may end with a terminal."""
+    _ToleratedOutput(stream if stream is not None else sys.stdout).write(f"{line}\n")
+
+
 class TerminalView:
     """All methods on one thread. With a terminal behind ``stream`` the status stays below the lines; otherwise it is left out."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
-        stream = stream if stream is not None else sys.stdout
-        self._is_terminal = _is_terminal(stream)
-        self._output = _ToleratedOutput(stream)
+        self._output = _ToleratedOutput(stream if stream is not None else sys.stdout)
+        self._is_terminal = self._output.isatty()
         self._console = Console(
             file=cast(IO[str], self._output),
             force_terminal=self._is_terminal,
@@ -85,11 +89,11 @@ class TerminalView:
 class _ToleratedOutput(io.TextIOBase):
     """Hands text to the descriptor at once, past the stream's own buffer: what failed must not fail again at the interpreter's exit."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO | None) -> None:
+        """``stream``: None where the process was started without one."""
         self.lost_writes = 0
         self._stream = stream
         self._encoding = getattr(stream, "encoding", None) or "utf-8"
-        self._is_gone = False
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
@@ -99,25 +103,26 @@ class _ToleratedOutput(io.TextIOBase):
         return True
 
     def isatty(self) -> bool:
-        return _is_terminal(self._stream)
+        return self._stream is not None and _is_terminal(self._stream)
 
     def write(self, text: str) -> int:
-        if self._is_gone:
+        if self._stream is None:
             self.lost_writes += 1
             return len(text)
         try:
-            self._deliver(text)
+            self._deliver(text, self._stream)
         except (OSError, ValueError) as error:
             self.lost_writes += 1
             # A full disk may have room again; a reader that went away does not come back.
-            self._is_gone = not (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EAGAIN, errno.EDQUOT))
+            if not (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EAGAIN, errno.EDQUOT)):
+                self._stream = None
         return len(text)
 
-    def _deliver(self, text: str) -> None:
-        descriptor = _descriptor(self._stream)
+    def _deliver(self, text: str, stream: TextIO) -> None:
+        descriptor = _descriptor(stream)
         if descriptor is None:
-            self._stream.write(text)
-            self._stream.flush()
+            stream.write(text)
+            stream.flush()
             return
         data = text.encode(self._encoding, errors="replace")
         while data:

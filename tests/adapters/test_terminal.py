@@ -7,13 +7,14 @@ import os
 import pty
 import subprocess
 import sys
+from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from adapters.terminal import TerminalView, format_event, format_status, signed, summary_rows
+from adapters.terminal import TerminalView, format_event, format_status, say, signed, summary_rows
 from core.messages import Alert, CycleFinished, FeedChanged, TradingStateChanged
 from core.pairing import PairRow
 from core.totals import RunStatus, RunSummary, VenueTotals
@@ -179,6 +180,15 @@ def test_final_summary_without_a_terminal_is_name_and_value_a_line() -> None:
     assert "Net result               −$1.50\n" in stream.getvalue()
 
 
+def everything_on(master: int) -> str:
+    """What was written to a pseudo-terminal that is closed by now; one read may return any part of it."""
+    shown = b""
+    with os.fdopen(master, "rb", buffering=0) as screen, suppress(OSError):  # EIO is the end of a terminal.
+        while more := screen.read(65_536):
+            shown += more
+    return shown.decode()
+
+
 def test_terminal_shows_status_lines_and_table(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a real pseudo-terminal: the status line is live, the event line and the table are there."""
     monkeypatch.setenv("TERM", "xterm")
@@ -189,8 +199,7 @@ def test_terminal_shows_status_lines_and_table(monkeypatch: pytest.MonkeyPatch) 
         view.status(STATUS)
         view.show(PAIR)
         view.finish(STATUS)
-        shown = os.read(master, 65_536).decode()
-    os.close(master)
+    shown = everything_on(master)
     assert [True, True, True] == [text in shown for text in ("fill rate 45.0 %", "Backpack SELL 0.10 @ 2999.80", "Net result")]
 
 
@@ -201,6 +210,16 @@ def test_closed_stream_is_counted(tmp_path: Path) -> None:
     view.show(ALERT)
     view.finish(STATUS)
     assert view.lost_writes > 0
+
+
+def test_without_any_output_lines_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process started with its output closed has no stream at all."""
+    monkeypatch.setattr(sys, "stdout", None)
+    say("nobody hears this")
+    view = TerminalView()
+    view.show(ALERT)
+    view.finish(STATUS)
+    assert view.lost_writes > 1
 
 
 _NO_READER = """

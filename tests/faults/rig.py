@@ -133,10 +133,16 @@ class _Tap:
 class _Blind:
     """In the place of the terminal."""
 
+    lost_writes = 0
+
     def show(self, event: object) -> None:
         pass
 
     status = finish = show
+
+
+class _NoLogFile:
+    lost = 0
 
 
 class _Signals:
@@ -155,7 +161,10 @@ class LocalRun:
         self.journal = SqliteJournal(folder / "journal.sqlite")
         self._files = CsvFiles(folder, wall_ms_of=wall_clock())
         sides = [Side(venue, venue.instrument, FEES, rates) for venue in house.venues]
-        self._run = supervisor._Run(parse_config(CONFIG, "test"), sides, self.journal, self._files, folder, is_dry_run=False)
+        log_file: Any = _NoLogFile()
+        self._run = supervisor._Run(
+            parse_config(CONFIG, "test"), sides, self.journal, self._files, log_file, folder, is_dry_run=False
+        )
         self.watch, self.loop = self._run._watch, self._run._loop
         self.addresses, self.composition = self.watch._addresses, self._run._composition
         self.tap: Any = self._run._log

@@ -172,22 +172,15 @@ class Ledger(NamedTuple):
 
 
 class Bot:
-    """One process of the bot, its output in files so that no pipe can block it."""
+    """One process of the bot, its output in files so that no pipe can block it; ``options`` are Popen's, over those here."""
 
-    def __init__(self, folder: Path, arguments: list[str], environment: dict[str, str]) -> None:
+    def __init__(self, folder: Path, arguments: list[str], environment: dict[str, str], **options: Any) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, str(ROOT / "supervisor.py"), *arguments]
         with (folder / "stdout").open("wb") as out, (folder / "stderr").open("wb") as err:
-            self._child = subprocess.Popen(
-                command,
-                cwd=folder.parent,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=err,
-                env=environment,
-                start_new_session=True,
-            )
+            usual = {"stdin": subprocess.DEVNULL, "stdout": out, "stderr": err, "start_new_session": True}
+            self._child = subprocess.Popen(command, cwd=folder.parent, env=environment, **{**usual, **options})
 
     @property
     def pid(self) -> int:
@@ -264,13 +257,13 @@ class World:
             "PYTHONWARNINGS": "error",
         }
 
-    def start(self, *arguments: str) -> Bot:
-        bot = Bot(self.folder / f"bot{len(self._bots)}", list(arguments), self.environment)
+    def start(self, *arguments: str, **options: Any) -> Bot:
+        bot = Bot(self.folder / f"bot{len(self._bots)}", list(arguments), self.environment, **options)
         self._bots.append(bot)
         return bot
 
-    def run(self, *arguments: str) -> Bot:
-        return self.start("run", str(self.config), "--env-file", str(self.env_file), *arguments)
+    def run(self, *arguments: str, **options: Any) -> Bot:
+        return self.start("run", str(self.config), "--env-file", str(self.env_file), *arguments, **options)
 
     def command(self, name: str) -> Bot:
         return self.start(name, str(self.config), "--env-file", str(self.env_file))

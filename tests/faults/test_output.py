@@ -1,0 +1,62 @@
+"""Nobody reads what the run says, and its log has no room: trading goes on, and it ends as it would have (RELIABILITY.md P8)."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.process.kit import Bot, World, by_night, until
+
+
+@contextmanager
+def heard(world: World, streams: tuple[str, ...]) -> Iterator[Bot]:
+    """A run whose ``streams`` go into a pipe that has a reader for as long as the block lasts."""
+    reader, writer = os.pipe()
+    try:
+        bot = world.run(**dict.fromkeys(streams, writer))
+        os.close(writer)
+        yield bot
+    finally:
+        os.close(reader)
+
+
+@pytest.mark.parametrize("streams", [("stdout", "stderr"), *by_night(("stdout",))], ids="+".join)
+def test_a_terminal_that_goes_away_costs_nothing_but_its_lines(world: World, streams: tuple[str, ...]) -> None:
+    """As with ``| head``: it trades on, and the exit code still says what is left at the venues."""
+    with heard(world, streams) as bot:
+        world.until_filled()
+    world.until_filled_anew(2)
+    world.venues.post("/market", freeze=True)
+    code = bot.end()
+    ledger = world.venues.ledger()
+    assert ([], [], 0, 0 if ledger.is_flat else 3) == (ledger.open_orders, ledger.reused_client_ids, ledger.net, code)
+    assert sorted(ledger.fills) == sorted(world.fills_csv())
+
+
+def test_a_refusal_that_nobody_hears_is_one_all_the_same(world: World) -> None:
+    """Exit code 2, not the interpreter's own for a broken pipe."""
+    world.config.write_text("[run")
+    with heard(world, ("stdout", "stderr")) as bot:
+        bot.send(signal.SIGSTOP)
+    bot.send(signal.SIGCONT)
+    assert 2 == bot.wait()
+
+
+def test_a_log_without_room_costs_lines_which_are_counted(world: World) -> None:
+    """It trades on, and the health dump says how many lines are lost."""
+    world.state.mkdir()
+    (world.state / "log.jsonl").symlink_to("/dev/full")
+    bot = world.run()
+    world.until_filled(2)
+    bot.send(signal.SIGUSR1)
+    until((world.state / "health.json").exists, "the dump")
+    lost = json.loads((world.state / "health.json").read_text())["metrics"]["lines_lost"]
+    code = bot.end()
+    ledger = world.venues.ledger()
+    assert ([], [], 0, 0 if ledger.is_flat else 3) == (ledger.open_orders, ledger.reused_client_ids, ledger.net, code)
+    assert lost > 0
