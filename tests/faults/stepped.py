@@ -2,38 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import select
 import socket
-import subprocess
-import sys
 import time
 from pathlib import Path
 
-from tests.process.kit import PATIENCE_S, ROOT, Bot, World
+from adapters.steps import FD_NAME, HOLD_NAME
+from tests.process.kit import PATIENCE_S, Bot, World
 
 
 class SteppedBot(Bot):
     """``hold_at``: STEP:N, where the thread that comes there waits for ``release``."""
 
     def __init__(self, folder: Path, arguments: list[str], environment: dict[str, str], hold_at: str) -> None:
-        self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
         self._steps, theirs = socket.socketpair()
         self._heard = b""
-        self.is_killed = False
-        told = {"PERPFARM_STEPS_FD": str(theirs.fileno()), "PERPFARM_HOLD_AT": hold_at}
-        with (folder / "stdout").open("wb") as out, (folder / "stderr").open("wb") as err, theirs:
-            self._child = subprocess.Popen(
-                [sys.executable, str(ROOT / "supervisor.py"), *arguments],
-                cwd=folder.parent,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=err,
-                env={**environment, **told},
-                start_new_session=True,
-                pass_fds=(theirs.fileno(),),
-            )
+        told = {FD_NAME: str(theirs.fileno()), HOLD_NAME: hold_at}
+        with theirs:
+            super().__init__(folder, arguments, {**environment, **told}, pass_fds=(theirs.fileno(),))
 
     @property
     def steps(self) -> list[str]:
@@ -56,13 +42,9 @@ class SteppedBot(Bot):
         """Let it go on, whether it has come to its step or not; it may have been killed."""
         self._steps.shutdown(socket.SHUT_WR)
 
-    def close(self) -> None:
-        self._steps.close()
-
 
 def start_stepped(world: World, hold_at: str) -> SteppedBot:
     arguments = ["run", str(world.config), "--env-file", str(world.env_file)]
     bot = SteppedBot(world.folder / f"bot{len(world._bots)}", arguments, world.environment, hold_at)
     world._bots.append(bot)
-    os.set_inheritable(bot._steps.fileno(), False)
     return bot
