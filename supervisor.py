@@ -126,8 +126,7 @@ def _paper(arguments: argparse.Namespace) -> int:
         stack.enter_context(SingleInstance(state_dir))
         archive_state(state_dir)
         market = arguments.scenario if path == PAPER_CONFIG else "lively"
-        venues = PaperVenues(market, arguments.seed, state_dir / "ledger.json", venue_names(config))
-        endpoints = stack.enter_context(venues)
+        endpoints = stack.enter_context(PaperVenues(market, arguments.seed, state_dir / "ledger.json", venue_names(config)))
         return _trade(endpoints.put_into(config), endpoints.credentials, signals, is_dry_run=False, is_locked=True)
 
 
@@ -267,15 +266,16 @@ class _Run:
         self._watch.start()
         gc.collect()
         gc.freeze()
-        try:
-            code = self._loop.run()
-            status = self._loop.status()
-        finally:
-            self._watch.stop()
-            self._journal.close(is_clean=self._loop.residue.is_flat)
-        if status is not None:
-            self._view.finish(status)
-        return self._say_how_it_ended(code)
+        with ExitStack() as stack:
+            stack.callback(lambda: self._journal.close(is_clean=self._loop.residue.is_flat))
+            try:
+                code = self._loop.run()
+                status = self._loop.status()
+            finally:
+                self._watch.stop()
+            if status is not None:
+                self._view.finish(status)
+            return self._say_how_it_ended(code)
 
     def _say_how_it_ended(self, code: int) -> int:
         for line in self._loop.residue.lines():
