@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.process.kit import CREATE, VENUES, Bot, World, by_night, until
+from tests.faults.processes import assert_adds_up
+from tests.process.kit import CREATE, VENUES, World, by_night, until
 
 CLOSINGS: list[dict[str, Any]] = [
     {"how": "close", "code": 1000},
@@ -18,16 +19,6 @@ CLOSINGS: list[dict[str, Any]] = [
 
 
 STREAMS = [(venue, channel) for venue in VENUES for channel in ("market", "account")]
-
-
-def assert_adds_up(world: World, bot: Bot) -> None:
-    """Stop in order, then judge by the venues: nothing open, nothing unhedged, no fill hedged twice, every fill in fills.csv."""
-    code = bot.end()
-    ledger = world.venues.ledger()
-    expected = (0 if ledger.is_flat else 3, [], [], 0, "")
-    assert expected == (code, ledger.open_orders, ledger.reused_client_ids, ledger.net, bot.stderr)
-    assert ledger.volume("grvt") == ledger.volume("backpack")
-    assert sorted(ledger.fills) == sorted(world.fills_csv())
 
 
 def until_unhedged_is_zero(world: World) -> None:

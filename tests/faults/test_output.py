@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 from collections.abc import Iterator
@@ -10,7 +9,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.process.kit import Bot, World, by_night, until
+from tests.faults.processes import assert_adds_up, health_dump
+from tests.process.kit import Bot, World, by_night
 
 
 @contextmanager
@@ -32,10 +32,7 @@ def test_a_terminal_that_goes_away_costs_nothing_but_its_lines(world: World, str
         world.until_filled()
     world.until_filled_anew(2)
     world.venues.post("/market", freeze=True)
-    code = bot.end()
-    ledger = world.venues.ledger()
-    assert ([], [], 0, 0 if ledger.is_flat else 3) == (ledger.open_orders, ledger.reused_client_ids, ledger.net, code)
-    assert sorted(ledger.fills) == sorted(world.fills_csv())
+    assert_adds_up(world, bot)
 
 
 def test_a_refusal_that_nobody_hears_is_one_all_the_same(world: World) -> None:
@@ -53,10 +50,5 @@ def test_a_log_without_room_costs_lines_which_are_counted(world: World) -> None:
     (world.state / "log.jsonl").symlink_to("/dev/full")
     bot = world.run()
     world.until_filled(2)
-    bot.send(signal.SIGUSR1)
-    until((world.state / "health.json").exists, "the dump")
-    lost = json.loads((world.state / "health.json").read_text())["metrics"]["lines_lost"]
-    code = bot.end()
-    ledger = world.venues.ledger()
-    assert ([], [], 0, 0 if ledger.is_flat else 3) == (ledger.open_orders, ledger.reused_client_ids, ledger.net, code)
-    assert lost > 0
+    assert health_dump(world, bot)["metrics"]["lines_lost"] > 0
+    assert_adds_up(world, bot)

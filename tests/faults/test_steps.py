@@ -43,14 +43,9 @@ def bring_to(world: World, step: str) -> SteppedBot:
     bot = start_stepped(world, step)
     name = step.rpartition(":")[0]
     if name in FILLS or not step.endswith(":1"):
-        until(lambda: step in bot.steps or take(world) or not bot.is_running, step)
+        until(lambda: step in bot.steps or world.take_quotes() or not bot.is_running, step)
     bot.until_at(step)
     return bot
-
-
-def take(world: World) -> None:
-    for quote in world.venues.get("/orders")["grvt"]:
-        world.hit(quote)
 
 
 def bring_to_end(world: World, step: str) -> SteppedBot:

@@ -2,46 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
-import signal
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
-from tests.process.kit import Bot, World, by_night, until
-
-
-@contextmanager
-def suspended(bot: Bot, seconds: float) -> Iterator[None]:
-    """The body runs while the process stands still, which it does for ``seconds`` at least."""
-    bot.send(signal.SIGSTOP)
-    began = time.monotonic()
-    try:
-        yield
-        time.sleep(max(0.0, began + seconds - time.monotonic()))
-    finally:
-        bot.send(signal.SIGCONT)
-
-
-def restarted(world: World, bot: Bot) -> set[str]:
-    """The actors that were started more than once, by the bot's own health dump."""
-    dump = world.state / "health.json"
-    bot.send(signal.SIGUSR1)
-    until(dump.exists, "the dump")
-    return {row["name"] for row in json.loads(dump.read_text())["actors"] if row["restarts"]}
-
-
-def assert_adds_up(world: World, bot: Bot) -> None:
-    code = bot.end()
-    ledger = world.venues.ledger()
-    expected = (0 if ledger.is_flat else 3, [], [], 0, "")
-    assert expected == (code, ledger.open_orders, ledger.reused_client_ids, ledger.net, bot.stderr)
-    assert sorted(ledger.fills) == sorted(world.fills_csv())
+from tests.faults.processes import assert_adds_up, restarted, suspended
+from tests.process.kit import World, by_night, until
 
 
 @pytest.mark.parametrize("seconds", [3.0, *by_night(1.0, 8.0, 35.0)])

@@ -316,11 +316,15 @@ class World:
         def filled() -> bool:
             if count <= sum(fill.venue == venue for fill in self.venues.ledger().fills):
                 return True
-            for quote in self.venues.get("/orders")["grvt"]:
-                self.hit(quote)
+            self.take_quotes()
             return False
 
         until(filled, f"{count} fills at {venue}")
+
+    def take_quotes(self) -> None:
+        """Takes whatever rests."""
+        for quote in self.venues.get("/orders")["grvt"]:
+            self.hit(quote)
 
     def hit(self, quote: dict[str, Any]) -> None:
         """Takes the bot's quote at GRVT: an IOC of another account at its price, large enough for all that is ahead of it."""
