@@ -4,46 +4,15 @@ from __future__ import annotations
 
 import base64
 import json
-from urllib.parse import quote, quote_plus
 
-from tests.process.kit import CREATE, VENUES, World, until
-
-PUBLIC = {"GRVT_ENVIRONMENT"}
-
-
-def spellings(value: str) -> set[bytes]:
-    """Plain, hexadecimal, base64 and URL-encoded; of a value that is itself hexadecimal or base64 also what it stands for."""
-    raws = {value.encode()}
-    stripped = value.removeprefix("0x")
-    if all(character in "0123456789abcdefABCDEF" for character in stripped) and len(stripped) % 2 == 0:
-        raws |= {stripped.encode(), bytes.fromhex(stripped)}
-    if value.endswith("="):
-        raws.add(base64.b64decode(value))
-    found = set()
-    for raw in raws:
-        found |= {raw, raw.hex().encode(), base64.b64encode(raw).rstrip(b"="), base64.urlsafe_b64encode(raw).rstrip(b"=")}
-    return found | {quote(value, safe="").encode(), quote_plus(value).encode()}
+from tests.process.canaries import PUBLIC, everything_written, leaks
+from tests.process.kit import CREATE, VENUES, World
 
 
 def quoted_back(world: World) -> str:
     """A refusal that either venue's adapter can read, with every credential in its words."""
     told = " ".join(value for name, value in world.venues.credentials.items() if name not in PUBLIC)
     return json.dumps({"code": 1002, "status": 400, "message": told, "msg": told})
-
-
-def everything_written(world: World) -> dict[str, bytes]:
-    files = [path for path in world.folder.rglob("*") if path.is_file() and path != world.env_file]
-    return {str(path.relative_to(world.folder)): path.read_bytes() for path in files}
-
-
-def leaks(world: World) -> list[tuple[str, str]]:
-    """File and name of the credential that is in it."""
-    return [
-        (file, name)
-        for file, content in everything_written(world).items()
-        for name, value in world.venues.credentials.items()
-        if name not in PUBLIC and any(form in content for form in spellings(value))
-    ]
 
 
 def test_a_run_with_errors_writes_no_credential(world: World) -> None:
@@ -72,6 +41,8 @@ def test_a_refused_login_writes_no_credential(world: World) -> None:
 
 def test_the_search_finds_a_credential(world: World) -> None:
     """So that the tests above can fail: a value written in base64 is found."""
-    (world.folder / "leak").write_bytes(base64.b64encode(world.venues.credentials["GRVT_API_KEY"].encode()))
-    until((world.folder / "leak").exists, "the file")
-    assert [("leak", "GRVT_API_KEY")] == leaks(world)
+    leak = world.folder / "leak"
+    leak.write_bytes(base64.b64encode(world.venues.credentials["GRVT_API_KEY"].encode()))
+    found = leaks(world)
+    leak.unlink()
+    assert [("leak", "GRVT_API_KEY")] == found
