@@ -15,6 +15,9 @@ from decimal import Decimal
 from core.messages import OrderSnapshot, PlaceOrder
 from core.types import ZERO, OrderState, VenueOrderId
 
+QUERY_DELAYS_S = (0.2, 0.5, 1.0)
+"""Pauses before the first lookups of an unknown order; then the last one for ever."""
+CANCEL_RETRY_S = (1.0, 2.0, 4.0)
 _S = OrderState
 CLOSED = frozenset({_S.DENIED, _S.FILLED, _S.CANCELED, _S.REJECTED, _S.EXPIRED})
 _LIVE = frozenset({_S.ACCEPTED, _S.PARTIALLY_FILLED, _S.PENDING_CANCEL})
@@ -113,6 +116,16 @@ class TrackedOrder:
             self.move(OrderState.FILLED)
         elif self.state in (OrderState.SUBMITTED, OrderState.UNKNOWN, OrderState.ACCEPTED):
             self.move(OrderState.PARTIALLY_FILLED)
+
+    @property
+    def query_delay_s(self) -> float:
+        """Pause before the next lookup; longer with every one that was made."""
+        return QUERY_DELAYS_S[min(self.queries, len(QUERY_DELAYS_S) - 1)]
+
+    def retry_cancel(self, now: float) -> None:
+        """A cancel has been tried and is repeated unless the order ends; each pause is longer than the last."""
+        self.cancel_due_at = now + CANCEL_RETRY_S[min(self.cancel_attempts, len(CANCEL_RETRY_S) - 1)]
+        self.cancel_attempts += 1
 
     @property
     def is_overfilled(self) -> bool:

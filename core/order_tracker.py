@@ -20,6 +20,7 @@ from core.messages import (
     FillReported,
     FillsFetched,
     ForeignActivity,
+    FrameRejected,
     LedgerRequested,
     LedgerSnapshot,
     Message,
@@ -37,7 +38,7 @@ from core.messages import (
     SubmitUnknown,
     Tick,
 )
-from core.order import CLOSED, TrackedOrder
+from core.order import CANCEL_RETRY_S, CLOSED, QUERY_DELAYS_S, TrackedOrder
 from core.types import (
     ZERO,
     Channel,
@@ -53,11 +54,8 @@ from core.types import (
 )
 from core.venue_watch import VenuePolicy, VenueWatch
 
-QUERY_DELAYS_S = (0.2, 0.5, 1.0)
-"""Pauses before the first lookups of an unknown order; then the last one for ever."""
 SILENCE_AFTER_ACTION_S = 2.0
 """An accepted order of which the stream says nothing for so long is asked for (pongs prove no subscription, grvt.md §2), an IOC till its end."""
-CANCEL_RETRY_S = (1.0, 2.0, 4.0)
 MISSES_AS_PROOF = 2
 MISS_SPACING_S = 1.0
 """Proof of absence needs two lookups past the bound, this far apart: histories lag (backpack.md §4)."""
@@ -136,6 +134,8 @@ class OrderTracker:
                 return self._query_failed(message, now)
             case FeedChanged():
                 return self._feed(message, now)
+            case FrameRejected() if message.channel is Channel.ACCOUNT:
+                return self._venues[message.venue].frame_rejected(now)
             case LedgerRequested():
                 return self._snapshot(message, now)
             case Tick():
@@ -174,19 +174,21 @@ class OrderTracker:
         changed = order.raise_filled(report.filled_quantity) or changed
         self._learn_venue_id(order, report.venue_order_id)
         order.misses = 0
+        out: tuple[Message, ...] = ()
         if report.state is OrderState.UNKNOWN:
             order.query_due_at = now + QUERY_DELAYS_S[0]
+            out = self._venues[order.place.venue].unknown_word(report.reason, now)
         elif order.state is not OrderState.PENDING_CANCEL and report.state is not OrderState.SUBMITTED:
             is_brief = order.place.time_in_force is TimeInForce.IOC and not order.is_closed
             order.query_due_at = now + SILENCE_AFTER_ACTION_S if is_brief else None
         if not order.is_fully_recorded:
             self._venues[order.place.venue].expect_fills(now)
         if not changed:
-            return ()
+            return out
         if report.reason:
             order.reason = report.reason
         self._settle(order)
-        return (OrderChanged(order=order.snapshot(), at=now), *self._overfill(order, now))
+        return (*out, OrderChanged(order=order.snapshot(), at=now), *self._overfill(order, now))
 
     def _foreign_order(self, report: OrderReported, now: float) -> tuple[Message, ...]:
         key = (report.venue, str(report.client_order_id or report.venue_order_id))
@@ -258,9 +260,7 @@ class OrderTracker:
         return (self._cancel(order, "outcome unknown", now),)
 
     def _cancel(self, order: TrackedOrder, reason: str, now: float) -> CancelOrder:
-        delay = CANCEL_RETRY_S[min(order.cancel_attempts, len(CANCEL_RETRY_S) - 1)]
-        order.cancel_attempts += 1
-        order.cancel_due_at = now + delay
+        order.retry_cancel(now)
         place, ttl = order.place, self._venues[order.place.venue].policy.cancel_ttl_ms
         return CancelOrder(
             venue=place.venue,
@@ -287,9 +287,7 @@ class OrderTracker:
         order = self._orders.get(message.client_order_id)
         if order is None or order.is_closed:
             return ()
-        delay = CANCEL_RETRY_S[min(order.cancel_attempts, len(CANCEL_RETRY_S) - 1)]
-        order.cancel_attempts += 1
-        order.cancel_due_at = now + delay
+        order.retry_cancel(now)
         order.query_due_at = now + QUERY_DELAYS_S[0]
         if message.kind == "refused" or order.state is OrderState.UNKNOWN or not order.move(OrderState.PENDING_CANCEL):
             return ()
@@ -304,7 +302,7 @@ class OrderTracker:
             return ()
         bound_at = self._bound_of(order)
         if bound_at is None or message.asked_at < bound_at:
-            order.query_due_at = now + self._query_delay(order)
+            order.query_due_at = now + order.query_delay_s
             return self._force_bound(order, now)
         if order.misses and message.asked_at < order.missed_at + MISS_SPACING_S:
             order.query_due_at = order.missed_at + MISS_SPACING_S
@@ -364,7 +362,7 @@ class OrderTracker:
     def _query_failed(self, message: QueryFailed, now: float) -> tuple[Message, ...]:
         order = self._orders.get(message.client_order_id) if message.client_order_id is not None else None
         if order is not None and not order.is_closed:
-            order.query_due_at = now + self._query_delay(order)
+            order.query_due_at = now + order.query_delay_s
         self._venues[message.venue].read_failed(message.query, now)
         return ()
 
@@ -433,9 +431,6 @@ class OrderTracker:
                 yield from state.begin_round(now, self._recovery_lookback_s)
 
     # ---- bookkeeping ---------------------------------------------------------------------------------------------------------
-
-    def _query_delay(self, order: TrackedOrder) -> float:
-        return QUERY_DELAYS_S[min(order.queries, len(QUERY_DELAYS_S) - 1)]
 
     def _owes_fills(self, venue: VenueId) -> bool:
         return any(o.place.venue == venue and not o.is_fully_recorded for o in self._active.values())

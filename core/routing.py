@@ -102,7 +102,7 @@ ROUTES: dict[type[Message], tuple[str, ...]] = {
     OrderDenied: (HEDGER, QUOTER, RECORDER),
     RateLimited: (LIMITER, RECORDER),
     FeedChanged: (TRACKER, QUOTER, RISK, FALLBACK, RECORDER),
-    FrameRejected: (RECORDER,),
+    FrameRejected: (TRACKER, RECORDER),
     FillRecorded: _CORES,
     OrderChanged: _CORES,
     LedgerRequested: (ALL_GATEWAYS, RISK, "account_feed.*", "market_feed.*"),

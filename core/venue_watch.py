@@ -1,4 +1,4 @@
-"""When to read one venue by REST: after a reconnect, on a schedule while orders live, and while fills are missing.
+"""When to read one venue by REST: after a reconnect or a refused frame, on a schedule while orders live, and while fills are missing.
 
 It holds the position as the sum of our fills and the audit of it against the venue's word; it never changes an order.
 """
@@ -22,6 +22,9 @@ POSITION_AUDIT_S = 30.0
 RECONCILE_RETRY_S = 2.0
 SECOND_ROUND_S = 1.0
 """A feed that came back is reconciled twice, so that continuity is shown and not assumed (core/fallback.py)."""
+REREAD_PAUSE_S = 5.0
+"""Between two rounds that refused frames begin: a stream of garbage makes no storm of reads."""
+UNKNOWN_WORDS_KEPT = 100
 
 
 class VenuePolicy(NamedTuple):
@@ -53,6 +56,9 @@ class VenueWatch:
         self._position_audit_at = 0.0
         self._round_retry_at = 0.0
         self._second_round_at: float | None = None
+        self._reread_at: float | None = None
+        self._reread_again_at = 0.0
+        self._unknown_words: set[str] = set()
 
     def judge(self, now: float) -> tuple[Message, ...]:
         """Compare the position with the venue's last word on it; a mismatch that has gone is shown to be over by a new round."""
@@ -72,8 +78,25 @@ class VenueWatch:
     def went_away(self, now: float) -> None:
         """The account feed is not live any more: whatever was read describes the past."""
         self.lost_at = now
-        self._second_round_at = None
+        self._second_round_at = self._reread_at = None
         self.audit.cancel()
+
+    def frame_rejected(self, now: float) -> tuple[Message, ...]:
+        """A frame of the account feed was refused and may have been the only word of a fill: read everything, at once where the last such
+        round is long enough ago. A feed that is not live is read on its return."""
+        if not self.is_live:
+            return ()
+        if self._reread_at is None:
+            self._reread_at = max(now, self._reread_again_at)
+        return self._reread(now)
+
+    def _reread(self, now: float) -> tuple[Message, ...]:
+        """Twice, as after a return: what the frame said may not be in the history yet."""
+        if self._reread_at is None or now < self._reread_at or self.audit.is_open:
+            return ()
+        self._reread_at, self._reread_again_at = None, now + REREAD_PAUSE_S
+        self._second_round_at = now + SECOND_ROUND_S
+        return self.begin_round(now, FILLS_LOOKBACK_S)
 
     def begin_round(self, now: float, lookback_s: float) -> tuple[Message, ...]:
         """Read everything anew: fills of the last ``lookback_s`` seconds, open orders, position."""
@@ -120,7 +143,7 @@ class VenueWatch:
         if self._second_round_at is not None and now >= self._second_round_at and not self.audit.is_open:
             self._second_round_at = None
             return judged + self.begin_round(now, lookback_s)
-        out = judged + self._missing_fills(now, owes_fills=owes_fills)
+        out = judged + self._reread(now) + self._missing_fills(now, owes_fills=owes_fills)
         if not self.is_live:
             return out
         symbol = self.policy.symbol
@@ -152,6 +175,14 @@ class VenueWatch:
         text = f"{self.venue} reports filled quantity without showing the fills"
         return (fetch, Alert(level="warning", key=f"fills-missing-{self.venue}", text=text, at=now))
 
+    def unknown_word(self, word: str, now: float) -> tuple[Message, ...]:
+        """The venue told of an order state that no rule knows; a person hears of each such word once."""
+        if word in self._unknown_words or len(self._unknown_words) >= UNKNOWN_WORDS_KEPT:
+            return ()
+        self._unknown_words.add(word)
+        text = f"{self.venue} reports an order in a state that is not understood: {word}"
+        return (Alert(level="warning", key=f"unknown-state-{self.venue}", text=text, at=now),)
+
     @property
     def _position_due_at(self) -> float:
         """Sooner while it differs, once that has lasted: every fill makes the two differ until the stream has told of both."""
@@ -163,8 +194,8 @@ class VenueWatch:
         due = [at for at in (self._fills_due_at, self.audit.deadline()) if at is not None]
         if self.audit.is_open:
             due.append(self._round_retry_at)
-        elif self._second_round_at is not None:
-            due.append(self._second_round_at)
+        else:
+            due += [at for at in (self._second_round_at, self._reread_at) if at is not None]
         if self.is_live:
             due.append(self._position_due_at)
             due += [self._fills_audit_at + FILLS_AUDIT_S] * self.is_busy + [self._orders_audit_at + ORDERS_AUDIT_S] * has_open

@@ -19,6 +19,7 @@ from core.messages import (
     FillRecorded,
     FillsFetched,
     ForeignActivity,
+    FrameRejected,
     LedgerRequested,
     LedgerSnapshot,
     Message,
@@ -449,9 +450,37 @@ def test_a_status_that_nobody_knows_is_asked_about_and_changes_nothing() -> None
     """B8: the parser maps an unknown word to UNKNOWN; the order keeps its state and is looked up."""
     rig = Rig(MAKER)
     rig.do(report(MAKER, S.ACCEPTED))
-    rig.do(report(MAKER, S.UNKNOWN), 10.0)
+    out = rig.do(report(MAKER, S.UNKNOWN, reason="HALF_OPEN"), 10.0)
     asked = [message for _, message in rig.run(10.0, 11.0) if isinstance(message, QueryOrder)]
-    assert (S.ACCEPTED, 1) == (rig.state(MAKER), len(asked))
+    (alarm,) = of_type(out, Alert)
+    assert (S.ACCEPTED, 1, True) == (rig.state(MAKER), len(asked), "HALF_OPEN" in alarm.text)
+
+
+def test_what_was_filled_counts_whatever_the_status_says() -> None:
+    """B8: the quantity of a report with an unknown word is believed, and its fills are fetched."""
+    rig = Rig(MAKER)
+    out = rig.do(report(MAKER, S.UNKNOWN, "0.04"), 10.0)
+    fetched = [message for _, message in rig.run(10.0, 11.0) if isinstance(message, FetchFills)]
+    assert (D("0.04"), True) == (of_type(out, OrderChanged)[0].order.filled_quantity, bool(fetched))
+
+
+# ---- refused frames ----------------------------------------------------------------------------------------------------------
+
+
+def rejected(order: PlaceOrder, channel: Channel) -> FrameRejected:
+    return FrameRejected(venue=order.venue, channel=channel, reason="not JSON", head="{", at=0.0)
+
+
+@pytest.mark.parametrize(
+    ("channel", "expected"), [(Channel.ACCOUNT, {FetchFills, FetchOpenOrders, FetchPosition}), (Channel.MARKET, set())]
+)
+def test_a_refused_frame_of_the_account_has_its_venue_read(channel: Channel, expected: set[type[Message]]) -> None:
+    """A book that cannot be read says nothing of fills."""
+    rig = Rig()
+    live(rig, MAKER, 0.0)
+    reconcile(rig, "0", 1.0)
+    out = rig.do(rejected(MAKER, channel), 1.5)
+    assert (expected, {MAKER.venue} if expected else set()) == ({type(m) for m in out}, {m.venue for m in out})  # type: ignore[attr-defined]
 
 
 # ---- reconciliation -----------------------------------------------------------------------------------------------------------

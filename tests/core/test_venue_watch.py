@@ -11,6 +11,7 @@ from core.venue_watch import (
     ORDERS_AUDIT_S,
     POSITION_AUDIT_S,
     RECONCILE_RETRY_S,
+    REREAD_PAUSE_S,
     SECOND_ROUND_S,
     VenuePolicy,
     VenueWatch,
@@ -75,6 +76,75 @@ def test_an_outage_cancels_the_round_that_was_under_way() -> None:
     made.came_back(5.0, 60.0)
     made.went_away(6.0)
     assert [] == run(made, 6.0, 30.0)
+
+
+def refuse_frames(made: VenueWatch, start: float, end: float) -> list[tuple[float, Message]]:
+    """A refused frame every tenth of a second of the span, each read answered at once; what was asked for, with its time."""
+    out = []
+    for now in (start + step * 0.1 for step in range(round((end - start) * 10))):
+        asked = made.tick(now, owes_fills=False, has_open=False, lookback_s=60.0) + made.frame_rejected(now)
+        out += [(now, message) for message in asked]
+        answer(made, now)
+        made.judge(now)
+    return out
+
+
+def test_a_refused_frame_has_everything_read_at_once() -> None:
+    """It may have been the only word of a fill."""
+    assert ROUND == {type(message) for message in watch().frame_rejected(5.0)}
+
+
+def test_a_refused_frame_is_followed_by_a_second_read() -> None:
+    """The fill may not be in the history yet when it is first looked for."""
+    made = watch()
+    made.frame_rejected(5.0)
+    answer(made, 5.0)
+    made.judge(5.1)
+    assert ROUND == kinds(run(made, 5.0 + SECOND_ROUND_S, 5.0 + SECOND_ROUND_S))
+
+
+def test_a_stream_of_refused_frames_makes_no_storm_of_reads() -> None:
+    """Two rounds every five seconds, however many frames are refused."""
+    asked = [now for now, message in refuse_frames(watch(), 0.0, 8 * REREAD_PAUSE_S) if isinstance(message, FetchFills)]
+    assert 16 == len(asked)
+
+
+def test_the_last_of_many_refused_frames_is_read_after_too() -> None:
+    """A frame refused in the pause is not forgotten."""
+    made = watch()
+    refuse_frames(made, 0.0, REREAD_PAUSE_S / 2)
+    asked = [now for now, message in run(made, REREAD_PAUSE_S / 2, 2 * REREAD_PAUSE_S) if isinstance(message, FetchFills)]
+    assert REREAD_PAUSE_S <= asked[0]
+
+
+def test_a_frame_refused_during_a_round_waits_for_its_end() -> None:
+    """A round that begins anew with every frame would never end on a throttled venue; one that has begun may have read too early."""
+    made = watch()
+    made.begin_round(5.0, 60.0)
+    during = made.frame_rejected(5.1)
+    answer(made, 5.0)
+    made.judge(5.2)
+    assert ((), ROUND) == (during, kinds(run(made, 5.5, 5.5)))
+
+
+def test_a_frame_refused_before_an_outage_is_read_with_the_return_alone() -> None:
+    made = watch()
+    refuse_frames(made, 0.0, 0.2)
+    made.went_away(0.3)
+    made.is_live = False
+    assert ((), []) == (made.frame_rejected(0.4), run(made, 0.5, 30.0))
+
+
+def test_an_order_state_that_nobody_knows_alarms_once_per_word() -> None:
+    made = watch()
+    told = [made.unknown_word(word, 0.0) for word in ("HALF_OPEN", "HALF_OPEN", "MELTED")]
+    assert [1, 0, 1] == [len(messages) for messages in told]
+
+
+def test_endless_new_words_do_not_fill_the_memory() -> None:
+    made = watch()
+    told = [made.unknown_word(str(number), 0.0) for number in range(1_000)]
+    assert 100 == sum(len(messages) for messages in told)
 
 
 def test_open_orders_are_audited_only_while_some_are_open() -> None:
@@ -149,6 +219,10 @@ def test_no_tick_is_needed_before_the_deadline() -> None:
     made.came_back(1_000.0, 60.0)
     answer(made, 1_000.0)
     made.judge(1_000.0)
+    made.frame_rejected(1_000.0)
+    answer(made, 1_000.0)
+    made.judge(1_000.0)
+    made.frame_rejected(1_000.1)
     for _ in range(20):
         due = made.deadline(has_open=True)
         assert due is not None
