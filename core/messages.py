@@ -273,7 +273,10 @@ class RateLimited(Message, frozen=True, kw_only=True):
 
 
 class FeedChanged(Message, frozen=True, kw_only=True):
-    """A feed entered another state. ``reconnects`` and ``gaps`` count since the feed's start."""
+    """A feed entered another state. ``reconnects`` and ``gaps`` count since the feed's start.
+
+    ``is_refused``: DOWN because the venue refuses us, or we its certificate; trying again helps only when somebody changes something.
+    """
 
     venue: VenueId
     channel: Channel
@@ -283,6 +286,7 @@ class FeedChanged(Message, frozen=True, kw_only=True):
     at: float
     reconnects: int = 0
     gaps: int = 0
+    is_refused: bool = False
 
 
 class FrameRejected(Message, frozen=True, kw_only=True):

@@ -5,7 +5,7 @@ It judges; it sends nothing to a venue.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable
 from decimal import Decimal
 from typing import NamedTuple
@@ -33,6 +33,8 @@ QUIET_S = 60.0
 """How long nothing foreign and no stalled hedge must have happened before the way up is open again."""
 STALLS_BEFORE_HALT = 3
 STALL_WINDOW_S = 600.0
+REFUSALS_MAX = 3
+"""A stream refused so often in a row needs a person: every attempt had logged in anew."""
 LOSS_WINDOW_S = 86_400.0
 HALTING_ALERTS = frozenset({"overfill", "fat-finger", "halt"})
 """Facts that no state of the market explains: only a person may go on from there."""
@@ -69,6 +71,7 @@ class TradingStateMachine:
         self._reconciled: set[VenueId] = set()
         self._mismatched: set[VenueId] = set()
         self._feeds: dict[tuple[VenueId, Channel], FeedState] = {}
+        self._refusals: Counter[tuple[VenueId, Channel]] = Counter()
         self._foreign_at: float | None = None
         self._stalls: list[float] = []
         self._journal_failed_at: float | None = None
@@ -89,7 +92,7 @@ class TradingStateMachine:
         self.ledger.apply(message)
         match message:
             case FeedChanged() if message.source is Source.WS:
-                self._feed(message)
+                return self._feed(message, now) + self.ledger.ask(self._epoch, now) + self._judge(now)
             case VenueReconciled():
                 self._reconciled.add(message.venue)
                 self._mismatched.discard(message.venue)
@@ -128,12 +131,22 @@ class TradingStateMachine:
             return ()
         return (TradingStateChanged(state=self.state, reason=self.reason, at=now),)
 
-    def _feed(self, message: FeedChanged) -> None:
+    def _feed(self, message: FeedChanged, now: float) -> tuple[Message, ...]:
         """What was read before the account feed's last change of state describes the past, and may have been told late."""
         key = (message.venue, message.channel)
         if message.channel is Channel.ACCOUNT and self._feeds.get(key) is not message.state:
             self._reconciled.discard(message.venue)
         self._feeds[key] = message.state
+        if message.state is FeedState.LIVE:
+            self._refusals[key] = 0
+        if not message.is_refused:
+            return ()
+        self._refusals[key] += 1
+        if self._refusals[key] != REFUSALS_MAX:
+            return ()
+        name = f"{message.venue} {message.channel.value}"
+        text = f"{name} stream: refused {REFUSALS_MAX} times in a row: {message.reason}"
+        return (Alert(level="critical", key=f"refused {name}", text=text, at=now),)
 
     def _order(self, message: OrderChanged, now: float) -> None:
         order = message.order
@@ -163,6 +176,8 @@ class TradingStateMachine:
             return self._halt_reason
         if self._mismatched:
             return f"{', '.join(sorted(self._mismatched))} reports a position that our fills do not explain"
+        if any(times >= REFUSALS_MAX for times in self._refusals.values()):
+            return "a stream is refused again and again"
         if self._foreign_at is not None and now - self._foreign_at < QUIET_S:
             return "somebody else trades this account"
         if self._stalls and now - self._stalls[-1] < QUIET_S:

@@ -13,7 +13,7 @@ from adapters.grvt.envelope import Confirmed, Failed, Feed, envelope
 from adapters.grvt.parse import Account
 from adapters.grvt.subscriptions import Subscriptions, Verdict
 from adapters.grvt.values import VENUE, Rule, WireRefused, head_of
-from adapters.transport.stream import Endpoint, SessionFailed
+from adapters.transport.stream import AUTH_PREFIX, Endpoint, SessionFailed
 from core.book import Book
 from core.messages import BookLost, FrameRejected, Message, OrderReported
 from core.types import Channel
@@ -51,7 +51,7 @@ class _Conversation:
                     self._subscriptions.confirm(found)
                     return ()
                 case Failed():
-                    raise self._failure(self._subscriptions.failure(found))
+                    raise self._subscriptions.failure(found)
                 case Feed():
                     return self._take(found, now)
         except WireRefused as error:
@@ -74,9 +74,6 @@ class _Conversation:
 
     def _apply(self, feed: Feed, now: float) -> Sequence[Message]:
         raise NotImplementedError
-
-    def _failure(self, failed: SessionFailed) -> SessionFailed:
-        return failed
 
     def _restart(self, wanted: Sequence[tuple[str, str]], now: float) -> None:
         self._subscriptions = Subscriptions(wanted, now)
@@ -173,6 +170,9 @@ class GrvtTradingSession(_Conversation):
         return self._subscriptions.are_confirmed
 
     def lost(self, reason: str, now: float) -> Sequence[Message]:
+        """A venue that closes for policy, or refuses the handshake, gets a new login: the cookie may have been revoked before its end."""
+        if reason.startswith(AUTH_PREFIX):
+            self._auth.invalidate(self._used)
         return ()
 
     def _apply(self, feed: Feed, now: float) -> Sequence[Message]:
@@ -189,11 +189,6 @@ class GrvtTradingSession(_Conversation):
                 return (parse.fill_feed(feed.feed, self._account, now),)
             case _:
                 return (parse.position_feed(feed.feed, self._account, now),)
-
-    def _failure(self, failed: SessionFailed) -> SessionFailed:
-        if failed.is_auth:
-            self._auth.invalidate(self._used)
-        return failed
 
 
 def _identified(report: OrderReported) -> tuple[OrderReported, ...]:

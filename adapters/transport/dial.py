@@ -29,6 +29,10 @@ class DialFailed(Exception):
         self.reason = reason
 
 
+class CertificateRefused(DialFailed):
+    """The host does not prove that it is who it should be; waiting does not help, and there is no way around it."""
+
+
 class Deadline:
     """A monotonic instant shared by the sockets of one client; infinitely far until ``set``."""
 
@@ -171,7 +175,7 @@ def _wrap_tls(
         wrapped.do_handshake()
     except ssl.SSLCertVerificationError as error:
         wrapped.close()
-        raise DialFailed(f"{host}: certificate refused: {error.verify_message}") from error
+        raise CertificateRefused(f"{host}: certificate refused: {error.verify_message}") from error
     except (OSError, ValueError) as error:
         wrapped.close()
         raise DialFailed(f"{host}: TLS handshake failed: {type(error).__name__}") from error

@@ -21,7 +21,7 @@ CONNECT_DEADLINE_S = 5.0
 BACKOFF_FIRST_S = 0.25
 BACKOFF_MAX_S = 30.0
 BACKOFF_LEAST_S = 0.05
-AUTH_BACKOFF_LEAST_S = 1.0
+REFUSED_BACKOFF_LEAST_S = 1.0
 LIVE_LONG_ENOUGH_S = 10.0
 PING_PERIOD_S = 5.0
 TICK_PERIOD_S = 0.25
@@ -108,10 +108,11 @@ class StreamLoop:
         try:
             self._step(time.monotonic() + timeout_s)
         except ConnectionLost as lost:
-            self._lose(lost.reason, is_auth=is_auth_close(lost.close_code))
+            is_auth = is_auth_close(lost.close_code)
+            self._lose(lost.reason, is_auth=is_auth, is_refused=is_auth)
         except SessionFailed as failed:
             self._gaps += self._state is FeedState.LIVE and not failed.is_auth
-            self._lose(failed.reason, is_auth=failed.is_auth)
+            self._lose(failed.reason, is_auth=failed.is_auth, is_refused=failed.is_auth)
         self._polled_at = time.monotonic()
         events, self._events = self._events, []
         return () if self._ended.is_set() else tuple(events)
@@ -175,7 +176,8 @@ class StreamLoop:
         try:
             ws.connect(endpoint.url, endpoint.headers, CONNECT_DEADLINE_S)
         except ConnectFailed as failed:
-            self._lose(f"connect failed: {failed.reason}", is_auth=failed.status in _AUTH_STATUSES)
+            is_auth = failed.status in _AUTH_STATUSES
+            self._lose(f"connect failed: {failed.reason}", is_auth=is_auth, is_refused=is_auth or failed.is_untrusted)
             return
         now = self._opened_at = self._polled_at = self._ping_at = self._tick_at = time.monotonic()
         self._connections += 1
@@ -254,23 +256,23 @@ class StreamLoop:
         for text in self._session.outbox():
             ws.send_text(text)
 
-    def _lose(self, reason: str, *, is_auth: bool) -> None:
+    def _lose(self, reason: str, *, is_auth: bool, is_refused: bool) -> None:
         """Close, tell, and set the time of the next attempt."""
         self._discard()
         if self._ended.is_set():
             return
         now = time.monotonic()
-        self._backoff.failed(now, is_auth=is_auth)
+        self._backoff.failed(now, is_refused=is_refused)
         reason = AUTH_PREFIX + reason if is_auth else reason
         self._events.extend(self._session.lost(reason, now))
-        self._enter(FeedState.DOWN, reason, now)
+        self._enter(FeedState.DOWN, reason, now, is_refused=is_refused)
 
     def _discard(self) -> None:
         ws, self._ws = self._ws, None
         if ws is not None:
             ws.close()
 
-    def _enter(self, state: FeedState, reason: str, now: float) -> None:
+    def _enter(self, state: FeedState, reason: str, now: float, *, is_refused: bool = False) -> None:
         if state is self._state:
             return
         self._state = state
@@ -284,6 +286,7 @@ class StreamLoop:
                 at=now,
                 reconnects=self._reconnects,
                 gaps=self._gaps,
+                is_refused=is_refused,
             )
         )
 
@@ -304,9 +307,9 @@ class Backoff:
         if self._live_since is not None and now - self._live_since >= LIVE_LONG_ENOUGH_S:
             self._failures = 0
 
-    def failed(self, now: float, *, is_auth: bool) -> None:
+    def failed(self, now: float, *, is_refused: bool) -> None:
         ceiling_s = min(BACKOFF_FIRST_S * 2.0 ** min(self._failures, 16), BACKOFF_MAX_S)
-        least_s = AUTH_BACKOFF_LEAST_S if is_auth else BACKOFF_LEAST_S
+        least_s = REFUSED_BACKOFF_LEAST_S if is_refused else BACKOFF_LEAST_S
         self.due_at = now + max(self._random() * ceiling_s, least_s)
         self._failures += 1
         self._live_since = None

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 import websocket
 from websocket import _cookiejar, _handshake
 
-from adapters.transport.dial import BoundedSocket, BoundedTLSSocket, DialFailed, dial
+from adapters.transport.dial import BoundedSocket, BoundedTLSSocket, CertificateRefused, DialFailed, dial
 
 DEFAULT_MAX_MESSAGE_BYTES = 1024 * 1024
 _READ_BYTES = 65536
@@ -43,13 +43,16 @@ _handshake.CookieJar = _NoCookies()
 
 class ConnectFailed(Exception):
     """No WebSocket. ``status``: the HTTP status where the server answered one. ``is_certain_unsent``: not a byte of the
-    handshake was written."""
+    handshake was written. ``is_untrusted``: its certificate was refused."""
 
-    def __init__(self, reason: str, status: int | None = None, *, is_certain_unsent: bool = False) -> None:
+    def __init__(
+        self, reason: str, status: int | None = None, *, is_certain_unsent: bool = False, is_untrusted: bool = False
+    ) -> None:
         super().__init__(reason)
         self.reason = reason
         self.status = status
         self.is_certain_unsent = is_certain_unsent
+        self.is_untrusted = is_untrusted
 
 
 class ConnectionLost(Exception):
@@ -95,7 +98,8 @@ class WebSocket:
             )
         except DialFailed as error:
             self._drop()
-            raise ConnectFailed(error.reason, is_certain_unsent=True) from error
+            is_untrusted = isinstance(error, CertificateRefused)
+            raise ConnectFailed(error.reason, is_certain_unsent=True, is_untrusted=is_untrusted) from error
         self._shake_hands(url, headers, sock, give_up_at)
 
     def receive(self, timeout_s: float) -> bytes | None:

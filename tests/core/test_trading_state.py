@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -168,6 +169,37 @@ def test_a_mismatch_is_over_only_by_reconciliation() -> None:
     before = made.state
     made.handle(VenueReconciled(venue=GRVT, at=0.0), 10 * QUIET_S)
     assert (T.REDUCING, T.ACTIVE) == (before, made.state)
+
+
+def refused(*, times: int = 1) -> list[Message]:
+    """A feed that comes to nothing so often because the venue refuses it."""
+    down = msgspec.structs.replace(feed(GRVT, Channel.ACCOUNT, FeedState.DOWN), is_refused=True)
+    return [down, feed(GRVT, Channel.ACCOUNT, FeedState.CONNECTING)] * times
+
+
+def test_a_stream_refused_three_times_reduces_and_alarms_once() -> None:
+    """A2: every attempt had logged in anew, so only a person can help."""
+    made = active()
+    out = [message for told in refused(times=2) for message in made.handle(told, 1.0)]
+    before = made.state
+    out += [message for told in refused(times=3) for message in made.handle(told, 2.0)]
+    alarms = [message for message in out if isinstance(message, Alert)]
+    assert (T.ACTIVE, T.REDUCING, ["critical"]) == (before, made.state, [alarm.level for alarm in alarms])
+
+
+def test_refusals_before_the_first_start_alarm_too() -> None:
+    """A wrong key: it will never start, and says why."""
+    made = machine()
+    out = [message for told in refused(times=3) for message in made.handle(told, 1.0)]
+    assert (T.STARTING, 1) == (made.state, len([message for message in out if isinstance(message, Alert)]))
+
+
+def test_a_stream_that_is_live_again_was_refused_by_mistake() -> None:
+    """It takes live feeds and a reconciliation to go up again, as after every outage; a later refusal counts from one."""
+    made = active()
+    for message in refused(times=3) + conditions() + refused(times=2) + conditions():
+        made.handle(message, 1.0)
+    assert T.ACTIVE is made.state
 
 
 def test_a_part_that_gave_up_keeps_it_down() -> None:

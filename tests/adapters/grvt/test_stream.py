@@ -175,13 +175,20 @@ def test_a_confirmed_session_is_not_asked_again() -> None:
     assert [] == session.outbox()
 
 
-def test_error_1000_is_an_authentication_failure_and_drops_the_cookie() -> None:
-    """The next handshake logs in anew."""
-    edge = FakeRest(login_ok(), login_ok("gravity=second"))
-    session = trading(edge)
+def test_error_1000_is_an_authentication_failure() -> None:
+    """The cookie of the handshake is not accepted."""
     error = {"jsonrpc": "2.0", "error": {"code": 1000, "message": "no"}, "id": 1, "method": "subscribe"}
-    failed = failure(lambda: session.received(encoded(error), NOW))
-    assert (True, True) == (failed.is_auth, "Cookie: gravity=second" in session.endpoint().headers)
+    assert failure(lambda: trading().received(encoded(error), NOW)).is_auth
+
+
+@pytest.mark.parametrize(
+    ("reason", "cookie"), [("auth: closed by peer: 1008", "second"), ("closed by peer: 1001", "dummy-cookie")]
+)
+def test_a_connection_lost_for_its_login_logs_in_anew(reason: str, cookie: str) -> None:
+    """A cookie may be revoked long before its end; one that was not in doubt is kept."""
+    session = trading(FakeRest(login_ok(), login_ok("gravity=second")))
+    session.lost(reason, NOW)
+    assert f"Cookie: gravity={cookie}" in session.endpoint().headers[0]
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -22,6 +23,7 @@ from adapters.transport.stream import (
 )
 from core.messages import Alert, FeedChanged, FrameRejected, Message
 from core.types import Channel, FeedState, VenueId
+from tests.adapters.transport.certificates import self_signed, server_context
 from tests.adapters.transport.raw_server import GUARD_S, Peer, RawServer, closed_port, frame
 
 VENUE = VenueId("grvt")
@@ -46,8 +48,9 @@ class TalkingSession:
     channel = Channel.MARKET
     symbol = "ETH"
 
-    def __init__(self, port: int, *, stale_after_s: float = GUARD_S) -> None:
+    def __init__(self, port: int, *, stale_after_s: float = GUARD_S, scheme: str = "ws") -> None:
         self.port = port
+        self.scheme = scheme
         self.stale_after_s = stale_after_s
         self.synced = False
         self.losses: list[str] = []
@@ -59,7 +62,7 @@ class TalkingSession:
     def endpoint(self) -> Endpoint:
         if self.endpoint_failure is not None:
             raise self.endpoint_failure
-        return Endpoint(f"ws://127.0.0.1:{self.port}/ws", ("Cookie: gravity=canary",))
+        return Endpoint(f"{self.scheme}://127.0.0.1:{self.port}/ws", ("Cookie: gravity=canary",))
 
     def opened(self, now: float) -> None:
         self.synced = False
@@ -244,7 +247,7 @@ def test_an_auth_close_says_so_and_waits(code: int) -> None:
         run.until(has(DOWN))
         wait_s = run.loop._backoff.due_at - run.changes[-1].at
         assert run.loop.poll(0.0) == ()
-    assert run.session.losses[0].startswith("auth: ")
+    assert (True, True) == (run.session.losses[0].startswith("auth: "), run.changes[-1].is_refused)
     assert wait_s == pytest.approx(1.0)
 
 
@@ -266,7 +269,24 @@ def test_a_refused_handshake_is_an_auth_loss() -> None:
     with RawServer(refuse) as server:
         run = Run(TalkingSession(server.port))
         run.until(has(DOWN))
-    assert run.session.losses == ["auth: connect failed: handshake answered 401"]
+    assert (["auth: connect failed: handshake answered 401"], True) == (run.session.losses, run.changes[-1].is_refused)
+
+
+def test_a_refused_certificate_is_told_and_waits(tmp_path: Path) -> None:
+    """No login is in doubt, yet only a person can help; nothing of ours went over the line."""
+    with RawServer(Peer.wait_until_gone, server_context(self_signed(tmp_path))) as server:
+        run = Run(TalkingSession(server.port, scheme="wss"))
+        run.until(has(DOWN))
+        wait_s = run.loop._backoff.due_at - run.changes[-1].at
+    assert (True, [], True) == (run.changes[-1].is_refused, server.requests, "certificate" in run.session.losses[0])
+    assert (False, 1.0) == (run.session.losses[0].startswith("auth: "), pytest.approx(wait_s))
+
+
+def test_an_ordinary_loss_is_no_refusal() -> None:
+    """A restart of the venue must not count against us."""
+    with running(ok_then(lambda peer: peer.close_frame(1012))) as run:
+        run.until(has(DOWN))
+    assert not run.changes[-1].is_refused
 
 
 def test_the_auth_codes() -> None:
@@ -422,10 +442,10 @@ def test_waiting_for_the_next_attempt_honours_the_time_out() -> None:
 # ---- backoff ---------------------------------------------------------------------------------------------------------------------
 
 
-def delays(backoff: Backoff, count: int, *, is_auth: bool = False) -> list[float]:
+def delays(backoff: Backoff, count: int, *, is_refused: bool = False) -> list[float]:
     found = []
     for _ in range(count):
-        backoff.failed(0.0, is_auth=is_auth)
+        backoff.failed(0.0, is_refused=is_refused)
         found.append(backoff.due_at)
     return found
 
@@ -443,7 +463,7 @@ def test_the_jitter_is_full() -> None:
 def test_an_attempt_is_never_due_at_once() -> None:
     """Not even with the luckiest jitter; and a second away where the login is suspect."""
     assert [0.05, 0.05] == delays(Backoff(lambda: 0.0), 2)
-    assert [1.0, 1.0] == delays(Backoff(lambda: 0.0), 2, is_auth=True)
+    assert [1.0, 1.0] == delays(Backoff(lambda: 0.0), 2, is_refused=True)
 
 
 @pytest.mark.parametrize(("live_s", "expected"), [(9.9, 1.0), (10.0, 0.25)])
@@ -453,7 +473,7 @@ def test_only_a_long_enough_live_time_resets_it(live_s: float, expected: float) 
     delays(backoff, 2)
     backoff.live_since(100.0)
     backoff.note_live(100.0 + live_s)
-    backoff.failed(0.0, is_auth=False)
+    backoff.failed(0.0, is_refused=False)
     assert expected == backoff.due_at
 
 
