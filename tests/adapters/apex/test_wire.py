@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
 
 import pytest
 
@@ -14,7 +13,7 @@ from adapters.apex.stream import ApexAccountSession, ApexMarketSession
 from adapters.apex.values import WireRefused
 from adapters.transport.rest import Ok
 from adapters.transport.stream import SessionFailed
-from core.messages import FillReported, FrameRejected, OrderReported
+from core.messages import FillReported, OrderReported
 from core.types import Liquidity, OrderState
 from tests.adapters.apex.support import (
     BTC,
@@ -123,18 +122,6 @@ def test_the_contract_configuration_gives_all_three_names() -> None:
     assert expected == (
         instrument.symbol, instrument.market_symbol, instrument.contract_id, instrument.base_decimals, listing.objection,
     )  # fmt: skip
-
-
-@pytest.mark.parametrize("frame", PRIVATE_FRAMES)
-def test_a_private_frame_cut_at_any_byte_is_rejected(frame: bytes) -> None:
-    """Exactly one FrameRejected for every proper prefix, never a fact and never an exception; the whole one is read."""
-    wrong = []
-    for end in range(len(frame)):
-        messages: Any = ApexAccountSession("ws://x", SYMBOL, KEY, make_clock()).received(frame[:end], 0.0)
-        if [FrameRejected] != [type(message) for message in messages]:
-            wrong.append((end, messages))
-    whole = ApexAccountSession("ws://x", SYMBOL, KEY, make_clock()).received(frame, 0.0)
-    assert ([], False) == (wrong, any(isinstance(message, FrameRejected) for message in whole))
 
 
 def test_a_delta_brings_fills_before_the_orders_they_end() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import json
 from decimal import Decimal
 from typing import Any
 
@@ -16,7 +14,7 @@ from adapters.backpack.frames import Complaint, DepthDelta, Touch
 from adapters.backpack.values import WireRefused
 from core.messages import FillReported, OrderReported, PositionReported
 from core.types import Liquidity, OrderState, Side, Source
-from tests.adapters.backpack.support import SYMBOL, depth_frame, encoded, order_frame, order_update
+from tests.adapters.backpack.support import SYMBOL, depth_frame, encoded, order_update
 
 
 def account(frame: bytes) -> tuple[object, ...]:
@@ -217,35 +215,6 @@ def test_bytes_of_no_subscribed_stream_are_refused(frame: bytes) -> None:
     for parse in (lambda: frames.parse_market_frame(frame, SYMBOL), lambda: frames.parse_account_frame(frame, SYMBOL, 0.0)):
         with pytest.raises(WireRefused):
             parse()
-
-
-_JSON = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats()
-    | st.text()
-    | st.sampled_from(["NaN", "Infinity", "-1", "1e999", "0"]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
-    max_leaves=6,
-)
-
-
-@given(st.sampled_from(sorted(order_frame())), _JSON)
-def test_any_value_in_any_field_is_a_fact_or_refused(name: str, value: object) -> None:
-    """Nothing but WireRefused leaves the parser, and what passes has finite, plausible numbers."""
-    data = copy.deepcopy(order_frame())
-    data[name] = value
-    frame = json.dumps({"stream": f"account.orderUpdate.{SYMBOL}", "data": data}).encode()
-    try:
-        facts = account(frame)
-    except WireRefused:
-        return
-    numbers = [fact.filled_quantity for fact in facts if isinstance(fact, OrderReported)]
-    numbers += [
-        number for fact in facts if isinstance(fact, FillReported) for number in (fact.price, fact.quantity, abs(fact.fee))
-    ]
-    assert all(number.is_finite() and 0 <= number < 10**16 for number in numbers)
 
 
 @given(st.binary(max_size=200))

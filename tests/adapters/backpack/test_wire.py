@@ -113,17 +113,6 @@ def test_recorded_order_objects_are_read() -> None:
     assert expected == [parse.parse_order(encoded(body), 0.0).venue_order_id for body in bodies]
 
 
-def test_a_frame_cut_at_any_byte_is_rejected() -> None:
-    """Exactly one FrameRejected for every proper prefix of every recorded frame, and never an exception."""
-    wrong = []
-    for symbol, frame, stream in envelopes():
-        for end in range(len(frame)):
-            messages = feed(frame[:end], symbol, stream)
-            if not (isinstance(messages, tuple) and len(messages) == 1 and isinstance(messages[0], FrameRejected)):
-                wrong.append((frame[:end], messages))
-    assert wrong == []
-
-
 def test_the_recorded_error_frame_is_a_complaint() -> None:
     """4006 on an unknown stream."""
     [row] = [row for row in recorded("ws_captured") if "error" in row["frame"]]

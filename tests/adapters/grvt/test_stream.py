@@ -11,17 +11,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.grvt.stream import GrvtMarketSession, GrvtTradingSession
+from adapters.grvt.stream import GrvtTradingSession
 from adapters.transport.rest import NotSent
 from adapters.transport.stream import SessionFailed
 from core.messages import BookLost, BookUpdated, FrameRejected, Message
 from core.types import Channel, Level
+from tests.adapters.grvt.sessions import (
+    PRIVATE,
+    SELECTOR,
+    book,
+    confirm,
+    fill,
+    frame,
+    market,
+    synced_market,
+    synced_trading,
+    trading,
+)
 from tests.adapters.grvt.support import (
     ACCOUNT,
     COOKIE,
     GRVT,
     NOW,
-    SUB,
     SYMBOL,
     FakeClock,
     FakeRest,
@@ -33,65 +44,6 @@ from tests.adapters.grvt.support import (
     order_json,
     wire,
 )
-
-SELECTOR = f"{SUB}-{SYMBOL}"
-PRIVATE = ("v1.order", "v1.state", "v1.fill", "v1.position")
-
-
-def market() -> GrvtMarketSession:
-    session = GrvtMarketSession(SYMBOL, "wss://venue/ws/full")
-    session.opened(NOW)
-    return session
-
-
-def trading(edge: FakeRest | None = None) -> GrvtTradingSession:
-    session = GrvtTradingSession(ACCOUNT, "wss://venue/ws/full", FakeClock().auth(edge or FakeRest(login_ok())))
-    session.endpoint()
-    session.opened(NOW)
-    return session
-
-
-def confirm(session: GrvtMarketSession | GrvtTradingSession, *, first: str = "1", skip: int = 0) -> None:
-    for text in session.outbox()[skip:]:
-        request = json.loads(text)
-        params = request["params"]
-        result = {"stream": params["stream"], "subs": params["selectors"], "unsubs": [], "first_sequence_number": [first]}
-        session.received(encoded({"jsonrpc": "2.0", "result": result, "id": request["id"], "method": "subscribe"}), NOW)
-
-
-def frame(stream: str, number: int, feed: dict[str, Any], previous: int | None = None) -> bytes:
-    selector = f"{SYMBOL}@50" if stream == "v1.book.d" else SELECTOR
-    before = max(number - 1, 0) if previous is None else previous
-    body = {
-        "stream": stream,
-        "selector": selector,
-        "sequence_number": str(number),
-        "feed": feed,
-        "prev_sequence_number": str(before),
-    }
-    return encoded(body)
-
-
-def book(number: int, bid: tuple[str, str] = ("100", "1"), ask: tuple[str, str] = ("101", "1"), **more: Any) -> bytes:
-    levels = {"bids": [{"price": bid[0], "size": bid[1]}], "asks": [{"price": ask[0], "size": ask[1]}]}
-    return frame("v1.book.d", number, {"event_time": "1000000", "instrument": SYMBOL, **levels}, **more)
-
-
-def fill(number: int, trade_id: str = "1-1", **more: Any) -> bytes:
-    return frame("v1.fill", number, fill_json(trade_id), **more)
-
-
-def synced_market() -> GrvtMarketSession:
-    session = market()
-    confirm(session)
-    session.received(book(0), NOW)
-    return session
-
-
-def synced_trading() -> GrvtTradingSession:
-    session = trading()
-    confirm(session)
-    return session
 
 
 def failure(call: Callable[[], object]) -> SessionFailed:
@@ -387,22 +339,6 @@ def test_a_rejected_frame_shows_no_signature() -> None:
     rejected = synced_trading().received(frame("v1.order", 1, order), NOW)[0]
     assert isinstance(rejected, FrameRejected)
     assert [word for word in ("abab", "cdcd") if word in rejected.head] == []
-
-
-def recorded(prefix: str) -> list[bytes]:
-    files = ("live_frames_ccxt.jsonl", "lifecycle_synthetic.jsonl", "trading_ws_doc.jsonl", "md_ws_doc.jsonl", "ws_rpc.jsonl")
-    frames = [line["frame"] for name in files for line in wire(name)]
-    return [encoded(found) for found in frames if str(found.get("stream", "")).startswith(prefix)]
-
-
-@pytest.mark.parametrize(("make", "prefix"), [(synced_trading, "v1."), (synced_market, "v1.book")])
-def test_every_truncation_of_every_recorded_frame_is_rejected(make: Callable[[], Any], prefix: str) -> None:
-    """Cut at each byte: one FrameRejected, no exception, no event."""
-    session = make()
-    for raw in recorded(prefix):
-        for length in range(len(raw)):
-            (message,) = session.received(raw[:length], NOW)
-            assert isinstance(message, FrameRejected), raw[:length]
 
 
 @pytest.mark.parametrize("make", [synced_trading, synced_market])
