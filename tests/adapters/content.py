@@ -25,6 +25,8 @@ SENT = {"whole": Decimal(7), "fraction": Decimal("0.5")}
 """Of the substitutes, those that are numbers: a field that takes numbers as text takes them bare as well."""
 NUMBER_TEXTS = ("NaN", "sNaN", "Infinity", "-Infinity", "1e400", "1e-400", "-0", "-1", "", "1" * 40, "0x10", "1_000", " 1", "١")
 NUMBER_TOKENS = ("NaN", "Infinity", "-Infinity", "1e400", "1e-400", "-0", "-1", "1" * 40, "0x10", "01")
+PLAIN = {"-0": Decimal(0), "-1": Decimal(1), "1_000": Decimal(1000), " 1": Decimal(1), "١": Decimal(1)}
+"""Sizes of those that may be read, where a sign, a grouping or foreign digits are taken; the others are nothing that a fact may hold."""
 GARBAGE = {
     "nothing": b"",
     "blank": b" ",
@@ -150,7 +152,7 @@ def strange_numbers(value: Any) -> Iterator[tuple[Path, str, bytes]]:
         if isinstance(found, bool) or not _NUMERIC.fullmatch(str(found)):
             continue
         for text in NUMBER_TEXTS:
-            yield path, repr(text), encoded(replaced(value, path, text))
+            yield path, text, encoded(replaced(value, path, text))
         marked = encoded(replaced(value, path, _MARK))
         for token in NUMBER_TOKENS:
             yield path, token, marked.replace(encoded(_MARK), token.encode())

@@ -67,16 +67,17 @@ def body(name: str, data: object, read: Callable[[bytes], object], words: dict[s
     return Reader(f"apex {name}", {"data": data, "timeCost": 1}, body_reader(answered(read), WireRefused), words, NOT_OURS)
 
 
+ORDER = order_row(cumSuccessFillSize="0.001")
 BOOK = book_frame(11, [["59000.1", "2.5"]], [["59000.2", "1.5"]])
 DEPTH = {"s": MARKET, "b": [["59000.1", "2.5"]], "a": [["59000.2", "1.5"]], "u": 11}
 READERS = [
-    account("order", account_frame(orders=[order_row()]), {**ORDER_WORDS, "type": "refused"}),
+    account("order", account_frame(orders=[ORDER]), {**ORDER_WORDS, "type": "refused"}),
     account("fill", account_frame(fills=[fill_row()]), {"side": "refused", "direction": "ignored"}),
     account("position", account_frame(positions=[position_row("SHORT", "0.16")]), {"side": "refused"}),
     Reader("apex book", json.loads(BOOK), session_reader(market_session), {}),
-    body("create", order_body(), lambda data: parse.parse_order(data, NOW), ORDER_WORDS),
-    body("open orders", [order_row()], lambda data: parse.parse_open_orders(data, SYMBOL, NOW), ORDER_WORDS),
-    body("history", {"orders": [order_row()]}, lambda data: parse.parse_history(data, SYMBOL, NOW), ORDER_WORDS),
+    body("create", order_body(status="OPEN", cumSuccessFillSize="0.001"), lambda data: parse.parse_order(data, NOW), ORDER_WORDS),
+    body("open orders", [ORDER], lambda data: parse.parse_open_orders(data, SYMBOL, NOW), ORDER_WORDS),
+    body("history", {"orders": [ORDER]}, lambda data: parse.parse_history(data, SYMBOL, NOW), ORDER_WORDS),
     body("fills", {"orders": [fill_row()]}, lambda data: parse.parse_fills(data, SYMBOL, NOW), {"side": "refused"}),
     body("account", account_body(positions=[position_row("SHORT", "0.16")]), parse.parse_account, {"side": "refused"}),
     body("depth", DEPTH, lambda data: parse.parse_depth(data, SYMBOL, MARKET, NOW), {}),

@@ -24,7 +24,6 @@ from tests.adapters.apex.support import (
     fill_row,
     make_clock,
     order_row,
-    position_row,
     recorded,
 )
 
@@ -40,12 +39,6 @@ BODY_PARSERS: list[Callable[[bytes], object]] = [
     parse.parse_balance,
     parse.parse_worst_price,
     parse.parse_time,
-]
-PRIVATE_FRAMES = [
-    account_frame("snapshot", orders=[order_row()], positions=[position_row("LONG", "1")], fills=None),
-    account_frame("delta", orders=[order_row(status="FILLED", cumSuccessFillSize="0.002")], fills=[fill_row()]),
-    account_frame(None, orders=[order_row(status="CANCELED", cancelReason="USER_CANCELED")]),
-    account_frame("delta", contractWallets=[{"token": "USDT", "balance": "1"}]),
 ]
 
 
@@ -128,4 +121,5 @@ def test_a_delta_brings_fills_before_the_orders_they_end() -> None:
     """So that an order is not closed before its fill is known."""
     session = ApexAccountSession("ws://x", SYMBOL, KEY, make_clock())
     session.opened(0.0)
-    assert [FillReported, OrderReported] == [type(message) for message in session.received(PRIVATE_FRAMES[1], 0.0)]
+    frame = account_frame("delta", orders=[order_row(status="FILLED", cumSuccessFillSize="0.002")], fills=[fill_row()])
+    assert [FillReported, OrderReported] == [type(message) for message in session.received(frame, 0.0)]

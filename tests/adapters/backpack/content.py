@@ -77,7 +77,10 @@ DELTA = {
 READERS = [
     account("orderFill", order_frame(), "account.orderUpdate", {**FRAME_WORDS, "S": "refused"}),
     account(
-        "orderAccepted", order_frame(e="orderAccepted", X="New", z="0"), "account.orderUpdate", {**FRAME_WORDS, "e": "ignored"}
+        "orderAccepted",
+        order_frame(e="orderAccepted", X="New", z="0.005"),
+        "account.orderUpdate",
+        {**FRAME_WORDS, "e": "ignored"},
     ),
     account("positionUpdate", POSITION, "account.positionUpdate", {}),
     Reader("backpack depth", in_stream("depth", DELTA), session_reader(market_session), {"e": "refused"}),
