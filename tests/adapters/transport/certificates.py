@@ -5,12 +5,17 @@ from __future__ import annotations
 import datetime
 import ipaddress
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from unittest import mock
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+
+from adapters.transport import dial
 
 
 def self_signed(directory: Path) -> Path:
@@ -42,3 +47,14 @@ def server_context(path: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(path)
     return context
+
+
+@contextmanager
+def trusted(path: Path) -> Iterator[ssl.SSLContext]:
+    """Within it our own dialler trusts that certificate alone; the server's context."""
+    with mock.patch.object(dial.certifi, "where", return_value=str(path)):
+        dial.tls_context.cache_clear()
+        try:
+            yield server_context(path)
+        finally:
+            dial.tls_context.cache_clear()

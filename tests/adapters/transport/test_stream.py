@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import ssl
 import struct
 import threading
 import time
@@ -23,8 +24,8 @@ from adapters.transport.stream import (
 )
 from core.messages import Alert, FeedChanged, FrameRejected, Message
 from core.types import Channel, FeedState, VenueId
-from tests.adapters.transport.certificates import self_signed, server_context
-from tests.adapters.transport.raw_server import GUARD_S, Peer, RawServer, closed_port, frame
+from tests.adapters.transport.certificates import self_signed, server_context, trusted
+from tests.adapters.transport.raw_server import GUARD_S, CutTLS, Peer, RawServer, closed_port, frame
 
 VENUE = VenueId("grvt")
 CONNECTING, SYNCING, LIVE, DEGRADED, DOWN = (
@@ -211,7 +212,10 @@ def test_a_quiet_poll_tells_nothing() -> None:
 
 
 ENDS: dict[str, Callable[[Peer], None]] = {
-    **{str(code): (lambda peer, code=code: peer.close_frame(code)) for code in (1000, 1001, 1002, 1003, 1007, 1009, 1012, 1013)},
+    **{
+        str(code): (lambda peer, code=code: peer.close_frame(code))
+        for code in (1000, 1001, 1002, 1003, 1007, 1009, 1011, 1012, 1013)
+    },
     "RST": Peer.reset,
     "FIN": lambda peer: peer.sock.close(),
     "empty close": lambda peer: peer.close_frame(None),
@@ -357,6 +361,53 @@ def test_a_silent_connection_is_given_up(silence: Callable[[Peer], None]) -> Non
     assert run.session.losses[0] == "half-open: no frame and no pong for 0.2 s"
 
 
+def cut_record(context: ssl.SSLContext, then: Callable[[bytes, Peer], None]) -> Callable[[Peer], None]:
+    """A venue over TLS whose frame "late" arrives with the first seven bytes of its record; ``then`` gets what is left of that, and the
+    plain socket to send it on."""
+
+    def serve(peer: Peer) -> None:
+        plain = Peer(peer.sock, peer.index, peer.server)
+        tls = CutTLS(peer, context)
+        peer.accept_ws()
+        assert peer.read_frame() == (1, b"login")
+        peer.text(b"ok")
+        record = tls.encrypt(frame(1, b"late"))
+        plain.send(record[:7])
+        then(record[7:], plain)
+
+    return serve
+
+
+def test_a_tls_record_that_is_never_finished_is_given_up(tmp_path: Path) -> None:
+    """Below the WebSocket's own frames nothing is lost either: no half of it is taken for a whole."""
+    with trusted(self_signed(tmp_path)) as context, RawServer(cut_record(context, lambda rest, peer: swallow(peer))) as server:
+        run = Run(TalkingSession(server.port, stale_after_s=0.3, scheme="wss"))
+        run.until(has(LIVE, 2))
+        run.loop.close()
+    assert (True, False) == (run.session.losses[0].startswith("half-open"), "late" in run.story)
+
+
+def test_a_tls_record_that_drips_in_is_taken_whole(tmp_path: Path) -> None:
+    """A byte at a time, with polls that find nothing in between."""
+    go_on = threading.Semaphore(0)
+
+    def drip_rest(rest: bytes, plain: Peer) -> None:
+        for byte in rest:
+            go_on.acquire(timeout=GUARD_S)
+            plain.send(bytes([byte]))
+        plain.wait_until_gone()
+
+    def is_told(run: Run) -> bool:
+        go_on.release()
+        return "late" in run.story
+
+    with trusted(self_signed(tmp_path)) as context, RawServer(cut_record(context, drip_rest)) as server:
+        run = Run(TalkingSession(server.port, scheme="wss"))
+        run.until(is_told, timeout_s=0.001)
+        run.loop.close()
+    assert [] == run.session.losses
+
+
 def test_a_quiet_venue_that_answers_pings_is_kept() -> None:
     """Silence of data alone is the session's to judge."""
     pongs = threading.Semaphore(0)
@@ -429,6 +480,17 @@ def test_the_feed_comes_back_with_one_login() -> None:
         run.until(has(LIVE))
         run.loop.close()
         assert server.connections == 1
+
+
+def test_a_venue_that_hangs_up_again_and_again_is_asked_ever_more_rarely() -> None:
+    """A11: to have been live for a moment earns nothing back."""
+    waits_s = []
+    with running(lambda peer: peer.send(frame(1, b"ok") + frame(8, struct.pack("!H", 1012)))) as run:
+        run.loop._backoff = Backoff(lambda: 0.4)
+        for times in range(1, 5):
+            run.until(has(DOWN, times))
+            waits_s.append(run.loop._backoff.due_at - run.changes[-1].at)
+    assert [0.1, 0.2, 0.4, 0.8] == pytest.approx(waits_s)
 
 
 def test_waiting_for_the_next_attempt_honours_the_time_out() -> None:
@@ -516,6 +578,12 @@ def test_abort_ends_a_read_in_the_middle_of_a_frame() -> None:
     """Half a frame is there."""
     with running(lambda peer: peer.send(frame(1, b"ok") + frame(1, b"x" * 50)[:20]), stale_after_s=1000.0) as run:
         aborted_in(run, has(LIVE))
+
+
+def test_abort_ends_a_read_in_the_middle_of_a_tls_record(tmp_path: Path) -> None:
+    """Seven bytes of one are there."""
+    with trusted(self_signed(tmp_path)) as context, RawServer(cut_record(context, lambda rest, peer: swallow(peer))) as server:
+        aborted_in(Run(TalkingSession(server.port, stale_after_s=1000.0, scheme="wss")), has(LIVE))
 
 
 def test_abort_ends_a_wait_for_the_next_attempt() -> None:

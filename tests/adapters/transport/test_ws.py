@@ -12,9 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from adapters.transport import dial
 from adapters.transport.ws import ConnectFailed, ConnectionLost, WebSocket
-from tests.adapters.transport.certificates import self_signed, server_context
+from tests.adapters.transport.certificates import self_signed, server_context, trusted
 from tests.adapters.transport.raw_server import GUARD_S, CutTLS, Peer, RawServer, closed_port, deaf_port, frame
 
 
@@ -107,16 +106,13 @@ def test_half_a_frame_never_blocks(piece: bytes) -> None:
         assert [None] * 3 == [ws.receive(0.02) for _ in range(3)]
 
 
-def test_a_cut_tls_record_never_blocks_and_arrives_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cut_tls_record_never_blocks_and_arrives_whole(tmp_path: Path) -> None:
     """Seven bytes of a record, time-outs, then the rest."""
-    pem = self_signed(tmp_path)
-    monkeypatch.setattr(dial.certifi, "where", lambda: str(pem))
-    dial.tls_context.cache_clear()
     go_on = threading.Event()
 
     def run(peer: Peer) -> None:
         plain = peer.sock
-        tls = CutTLS(peer, server_context(pem))
+        tls = CutTLS(peer, context)
         peer.accept_ws()
         record = tls.encrypt(frame(1, b"secret"))
         plain.sendall(record[:7])
@@ -124,16 +120,13 @@ def test_a_cut_tls_record_never_blocks_and_arrives_whole(tmp_path: Path, monkeyp
         plain.sendall(record[7:])
         peer.read_frame()
 
-    try:
-        with RawServer(run) as server:
-            ws = WebSocket()
-            ws.connect(f"wss://127.0.0.1:{server.port}/", (), GUARD_S)
-            assert [None, None] == [ws.receive(0.02), ws.receive(0.0)]
-            go_on.set()
-            assert ws.receive(GUARD_S) == b"secret"
-            ws.close()
-    finally:
-        dial.tls_context.cache_clear()
+    with trusted(self_signed(tmp_path)) as context, RawServer(run) as server:
+        ws = WebSocket()
+        ws.connect(f"wss://127.0.0.1:{server.port}/", (), GUARD_S)
+        assert [None, None] == [ws.receive(0.02), ws.receive(0.0)]
+        go_on.set()
+        assert ws.receive(GUARD_S) == b"secret"
+        ws.close()
 
 
 # ---- limits ----------------------------------------------------------------------------------------------------------------------
@@ -151,6 +144,22 @@ def test_a_frame_that_claims_a_tebibyte_is_refused_at_its_header() -> None:
         with pytest.raises(ConnectionLost, match="1099511627776 bytes, limit 1048576"):
             ws.receive(GUARD_S)
         assert heard.get(timeout=GUARD_S) == (8, b"\x03\xf1")
+
+
+def test_a_message_of_fifty_mebibytes_is_refused_before_it_has_come() -> None:
+    """The peer cannot even send all of it, and hears 1009."""
+    piece, size = bytes(1 << 20), 50 << 20
+    sent: list[int] = []
+
+    def script(peer: Peer) -> None:
+        peer.send(frame(1, b"", claimed=size))
+        for _ in range(size // len(piece)):
+            peer.send(piece)
+            sent.append(len(piece))
+
+    with connected(script) as ws, pytest.raises(ConnectionLost, match="52428800 bytes"):
+        ws.receive(GUARD_S)
+    assert sum(sent) < size
 
 
 def test_fragments_count_together() -> None:
