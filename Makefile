@@ -4,7 +4,7 @@ VENV   ?= .venv
 PY     := $(VENV)/bin/python
 JOBS   ?= 2
 
-.PHONY: setup apex paper paper-bracket test test-apex check night bench clean
+.PHONY: setup apex paper paper-bracket test test-apex check night soak bench clean
 setup: $(VENV)/ready
 $(VENV)/ready: setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -24,6 +24,9 @@ $(VENV)/apex-ready: setup.cfg
 
 paper-bracket: apex
 	$(PY) supervisor.py paper --scenario bracket --iter $(or $(ITER),3) --seed $(or $(SEED),1)
+
+soak: setup
+	$(PY) -m tests.soak --minutes $(or $(MINUTES),120) --seed $(or $(SEED),1) $(if $(OUT),--out $(OUT))
 
 test: setup
 	$(PY) -m pytest -n $(JOBS) --dist worksteal

@@ -228,7 +228,7 @@ class _Run:
         self._state_dir = state_dir
         self._view = TerminalView()
         self._log = EventLog()
-        addresses = Addresses()
+        self._addresses = addresses = Addresses()
         actions = Actions(
             halt=lambda reason: self._alert("halt", reason),
             exit_process=lambda reason: self._loop.fail(reason),  # noqa: PLW0108  the loop does not exist yet
@@ -288,8 +288,11 @@ class _Run:
         self._route(Alert(level="critical", key=key, text=text, at=time.monotonic()))
 
     def _metrics(self) -> dict[str, float]:
-        lost = self._log_file.lost + self._files.lost_lines + self._view.lost_writes
-        return {"rest_fallback_triggers": float(self._composition.fallback.triggers), "lines_lost": float(lost)}
+        return {
+            "rest_fallback_triggers": float(self._composition.fallback.triggers),
+            "lines_lost": float(self._log_file.lost + self._files.lost_lines + self._view.lost_writes),
+            "dead_letters": float(sum(self._addresses.dead_letters().values())),
+        }
 
     def _write_health(self, dump: HealthDump) -> None:
         write_atomically(self._state_dir / "health.json", to_json(dump))

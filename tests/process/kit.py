@@ -78,6 +78,9 @@ class Venues:
         assert select.select([self._child.stdout], [], [], PATIENCE_S)[0], "the simulator said nothing"
         self.directory: dict[str, Any] = json.loads(self._child.stdout.readline())
 
+    def send(self, number: signal.Signals) -> None:
+        self._child.send_signal(number)
+
     def close(self) -> None:
         self._child.communicate(timeout=PATIENCE_S)
 

@@ -19,13 +19,14 @@ ACTORS = {
     *(f"{kind}.{venue}" for kind in ("rate_limiter", "order_gateway", "rest_poller") for venue in ("grvt", "backpack")),
     *(f"{kind}_feed.{venue}" for kind in ("market", "account") for venue in ("grvt", "backpack")),
 }
-SEED_METRICS = {
+METRICS = {
     *("ws_events_received", "oco_success", "oco_failures", "avg_latency_ms", "ws_disconnects", "rest_fallback_triggers"),
+    "dead_letters",
 }
 
 
 def test_the_health_signal_writes_everything(world: World) -> None:
-    """Every key of the contract, every actor running, both venues' limits, the seed's metrics; and the run goes on."""
+    """Every key of the contract, every actor running, both venues' limits, the seed's metrics, dead letters; and the run goes on."""
     world.venues.post("/market", freeze=True)
     bot = world.run()
     world.until_quoting()
@@ -35,7 +36,7 @@ def test_the_health_signal_writes_everything(world: World) -> None:
     assert (DUMP_KEYS, bot.pid, "ACTIVE") == (set(dump), dump["pid"], dump["state"])
     assert dict.fromkeys(ACTORS, "running") == {actor["name"]: actor["state"] for actor in dump["actors"]}
     assert ["LIVE"] * 4 == [feed["state"] for feed in dump["feeds"]]
-    assert ({"grvt", "backpack"}, set()) == (set(dump["limits"]), SEED_METRICS - set(dump["metrics"]))
+    assert ({"grvt", "backpack"}, set()) == (set(dump["limits"]), METRICS - set(dump["metrics"]))
     assert bot.is_running
 
 
