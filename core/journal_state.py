@@ -30,9 +30,9 @@ from core.messages import (
     SubmitNotSent,
     SubmitUnknown,
 )
+from core.order import SETTLED_ORDERS_KEPT
 from core.types import ZERO, ClientOrderId, TradeId, VenueId, VenueOrderId
 
-SETTLED_ORDERS_KEPT = 10_000
 FILL_KEYS_KEPT = 50_000
 FILLS_SINCE_FLAT_KEPT = 1_000
 RECENT_FILLS_KEPT = 100
@@ -92,7 +92,7 @@ class JournaledOrder(msgspec.Struct, frozen=True, kw_only=True):
 class JournalState(Message, frozen=True, kw_only=True):
     """The whole journal as one value; also the record that a compacted journal begins with.
 
-    ``orders``: the 10,000 latest settled ones in the order they settled, then every unsettled one. ``fill_keys``: the latest 50,000.
+    ``orders``: the 2,000 latest settled ones in the order they settled, then every unsettled one. ``fill_keys``: the latest 50,000.
     ``positions`` count every fill ever. ``fills_since_flat``: what is held was entered by them.
     ``recent_fills``: the latest, flat or not, whose lines in the report files a kill may have cut off. ``pairable``: fills that a pair
     ledger may still need, ``unbooked`` those among them of which no FillBooked is known; ``pairs_booked``: lines of pairs at the last one,
@@ -340,7 +340,7 @@ class JournalFold:
         self._unsettled.pop(client_order_id, None)
         self._settled.pop(client_order_id, None)
         (self._settled if order.is_settled else self._unsettled)[client_order_id] = order
-        if len(self._settled) > SETTLED_ORDERS_KEPT:
+        while len(self._settled) > SETTLED_ORDERS_KEPT:
             del self._settled[next(iter(self._settled))]
 
     def _update(

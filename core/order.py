@@ -22,6 +22,8 @@ _S = OrderState
 CLOSED = frozenset({_S.DENIED, _S.FILLED, _S.CANCELED, _S.REJECTED, _S.EXPIRED})
 _LIVE = frozenset({_S.ACCEPTED, _S.PARTIALLY_FILLED, _S.PENDING_CANCEL})
 _ENDS = frozenset({_S.FILLED, _S.CANCELED, _S.EXPIRED})
+SETTLED_ORDERS_KEPT = 2_000
+"""How many settled orders stay known, so that a very late fill of one is not taken for a stranger's."""
 
 TRANSITIONS: dict[OrderState, frozenset[OrderState]] = {
     _S.INITIALIZED: frozenset({_S.DENIED, _S.SUBMITTED}),

@@ -38,7 +38,7 @@ from core.messages import (
     SubmitUnknown,
     Tick,
 )
-from core.order import CANCEL_RETRY_S, CLOSED, QUERY_DELAYS_S, TrackedOrder
+from core.order import CANCEL_RETRY_S, CLOSED, QUERY_DELAYS_S, SETTLED_ORDERS_KEPT, TrackedOrder
 from core.types import (
     ZERO,
     Channel,
@@ -59,7 +59,6 @@ SILENCE_AFTER_ACTION_S = 2.0
 MISSES_AS_PROOF = 2
 MISS_SPACING_S = 1.0
 """Proof of absence needs two lookups past the bound, this far apart: histories lag (backpack.md §4)."""
-CLOSED_KEPT = 5_000
 TRADES_KEPT = 50_000
 
 
@@ -473,7 +472,7 @@ class OrderTracker:
             self._trades.popitem(last=False)
 
     def _evict(self) -> None:
-        while len(self._orders) > CLOSED_KEPT:
+        while len(self._orders) > SETTLED_ORDERS_KEPT:
             oldest = next(iter(self._orders))
             if oldest in self._active:
                 return

@@ -16,8 +16,6 @@ from core.types import ZERO, VenueId
 from core.venue_watch import VenuePolicy
 
 MARGIN_S = 60.0
-LATE_FILLS_KEPT = 2_000
-"""How many settled orders the tracker still knows, so that a very late fill of one is not taken for a stranger's."""
 
 
 def positions_of(state: JournalState, policies: dict[VenueId, VenuePolicy]) -> dict[VenueId, Decimal]:
@@ -53,9 +51,8 @@ def lookback_s(state: JournalState, wall_ms: int) -> float:
 
 def tracked_orders(state: JournalState, policies: dict[VenueId, VenuePolicy], now: float, wall_ms: int) -> list[TrackedOrder]:
     """Every unsettled order and the latest settled ones, as the journal last knew them."""
-    settled = [entry for entry in state.orders if entry.is_settled][-LATE_FILLS_KEPT:]
     found = []
-    for entry in (*settled, *state.unsettled):
+    for entry in state.orders:
         if entry.order.venue not in policies:
             continue
         order = restored(entry.order, entry.snapshot, now - max(wall_ms - entry.intended_ms, 0) / 1000)

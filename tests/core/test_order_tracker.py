@@ -38,8 +38,8 @@ from core.messages import (
     Tick,
     VenueReconciled,
 )
-from core.order import TrackedOrder, restored
-from core.order_tracker import CLOSED_KEPT, TRADES_KEPT, OrderTracker
+from core.order import SETTLED_ORDERS_KEPT, TrackedOrder, restored
+from core.order_tracker import TRADES_KEPT, OrderTracker
 from core.types import Channel, FeedState, OrderState, Role, Source, VenueOrderId
 from core.venue_watch import VenuePolicy
 from tests.core.builders import (
@@ -586,7 +586,7 @@ def test_requests_of_two_epochs_do_not_add_up() -> None:
 def test_seen_trades_and_closed_orders_are_bounded() -> None:
     """Weeks of trading do not grow the tracker (I19); an order that is still open is never forgotten."""
     rig = Rig(MAKER)
-    for number in range(2, CLOSED_KEPT + 10):
+    for number in range(2, SETTLED_ORDERS_KEPT + 10):
         order = place(number)
         rig.do(submitted(order))
         rig.do(report(order, S.CANCELED))
