@@ -20,13 +20,13 @@ from tests.process.kit import World
 from tests.soak import judge, report
 from tests.soak.lives import Keeper
 from tests.soak.nemesis import Scene, Storm, draw
+from tests.soak.past import write_past
 
 MAX_DELTA = Decimal("0.10")
 LONG_LIFE = 0.6
 """Share of the time in which no fault ends the process."""
 HEAL_LIMIT_S = 180.0
 QUIET_S = (8.0, 20.0)
-QUIET = "none"
 POLL_S = 0.25
 
 
@@ -38,12 +38,13 @@ class Soak:
         self.minutes, self.seed = minutes, seed
         self.world = World(folder, "--latency", "real", "--seed", str(seed))
         self.world.write_config(change=lambda text: text.replace("fx  ", 'max_daily_loss = "1000000"\nfx  '))
+        write_past(self.world.state)
         self.keeper = Keeper(self.world)
         self.dice = random.Random(seed)
         self.scene = Scene(self.keeper, random.Random(f"{seed}/acts"), folder / "faults.jsonl")
         self.storms: list[Storm] = []
         self.heal_s: dict[str, list[float]] = {}
-        self.changes: list[tuple[float, str]] = [(0.0, QUIET)]
+        self.changes: list[tuple[float, str]] = [(0.0, judge.QUIET)]
         """Since when (epoch seconds) which family of faults is at work."""
         self.planted_429 = self.seen_429 = 0
 
@@ -51,7 +52,7 @@ class Soak:
         began = time.monotonic()
         try:
             self.keeper.start()
-            self._heal(QUIET)
+            self._heal(judge.QUIET)
             while (spent := time.monotonic() - began) < self.minutes * 60:
                 self._quiet()
                 self._storm(draw(self.dice, with_ends=spent > self.minutes * 60 * LONG_LIFE))
@@ -76,7 +77,7 @@ class Soak:
         self.scene.calm()
         self._count_429(planted=storm.has("429 storm"))
         self._heal(storm.family)
-        self.changes.append((time.time(), QUIET))
+        self.changes.append((time.time(), judge.QUIET))
 
     def _wait(self, until: float) -> None:
         """In bad times: a start that fails is tried again."""

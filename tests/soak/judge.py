@@ -23,6 +23,7 @@ from tests.soak.lives import Life, Sample
 LOT = Decimal("0.01")
 GRVT_ID_OFFSET = 2**63
 """GRVT's client ids are the journal's plus this."""
+QUIET = "none"
 WARM_UP_S = 300.0
 GROWTH_LIMIT = 1.0
 """MiB an hour (I19)."""
@@ -80,11 +81,16 @@ def episodes(path: Sequence[tuple[float, Decimal]], until: float) -> list[Episod
 
 
 def by_family(found: Iterable[Episode], changes: Sequence[tuple[float, str]]) -> dict[str, list[float]]:
-    """Durations by what was going on when the episode began; ``changes``: (epoch seconds, family) in order, the first before all."""
+    """Durations by the storm that was on when the episode began, or else by the first that came while it lasted.
+
+    ``changes``: (epoch seconds, family or QUIET) in order, the first before all.
+    """
     starts = [at for at, _ in changes]
     grouped = defaultdict(list)
-    for episode in found:
-        grouped[changes[bisect_right(starts, episode.began_at) - 1][1]].append(episode.lasted_s)
+    for began_at, lasted_s in found:
+        first, last = bisect_right(starts, began_at) - 1, bisect_right(starts, began_at + lasted_s)
+        storms = [family for _, family in changes[first:last] if family != QUIET]
+        grouped[storms[0] if storms else QUIET].append(lasted_s)
     return dict(grouped)
 
 

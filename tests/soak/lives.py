@@ -162,7 +162,8 @@ class Keeper:
         return None
 
     def _note(self, dump: dict[str, Any], took_s: float) -> None:
-        self.slowest_dump_s = max(self.slowest_dump_s, took_s)
+        if self.phase:
+            self.slowest_dump_s = max(self.slowest_dump_s, took_s)
         self.deepest_inbox = max(self.deepest_inbox, *(actor["queue_depth"] for actor in dump["actors"]))
         self.dead_letters = max(self.dead_letters, int(dump["metrics"]["dead_letters"]))
 

@@ -82,7 +82,8 @@ def _head(outcome: Outcome) -> str:
     return f"""# Soak
 Written by `python -m tests.soak --minutes {outcome.minutes:g} --seed {outcome.seed}` (`make soak` runs 120 minutes): the bot and the
 simulator as processes of their own, the simulator with its realistic delays, and a nemesis that is drawn from the seed. Storms of one to
-four faults, 3 to 20 s long, each followed by healing and by ordinary trading. In the first 60 % of the time no fault ends the process,
+four faults, 3 to 20 s long, each followed by healing and by ordinary trading. The journal is that of a bot which has traded for weeks: its
+stores of settled orders and seen fills are at their bounds, so that growth is growth. In the first 60 % of the time no fault ends the process,
 so that its memory can be judged; after that four storms in ten kill or stop it in the middle.
 
 {_table(("", ""), rows)}"""
@@ -103,7 +104,7 @@ def _families(outcome: Outcome) -> str:
         rows.append((family, storms[family], _spread(healed, 1), len(exposed), _spread(exposed, 2)))
     head = ("faults", "storms", "well again after, s: p50 / p99 / max", "exposures", "lasted, s: p50 / p99 / max")
     return f"""## Healing and exposure
-An exposure is a time with a net position of a lot or more; it counts for the storm in which it begins, from the first fault until the bot is
+An exposure is a time with a net position of a lot or more; it counts for the first storm it touches, from the first fault until the bot is
 well again. `none` is ordinary trading; `mixed` storms have faults of several kinds.
 
 {_table(head, rows)}"""

@@ -131,13 +131,13 @@ def test_intents_are_read_from_intents_and_from_a_compacted_base(tmp_path: Path)
     assert {("backpack", 6): 4.0, ("grvt", 7): 9.5} == judge.intents(tmp_path / "journal.sqlite")
 
 
-def test_episodes_of_exposure_go_to_the_faults_of_their_beginning() -> None:
-    """Two in ordinary trading, one in the storm; the last is cut off at the end."""
+def test_episodes_of_exposure_go_to_the_first_storm_they_meet() -> None:
+    """One in ordinary trading, two that a storm meets; the last is cut off at the end."""
     seen = told()
     del seen["backpack"]["fills"][2]
     found = judge.episodes(judge.delta_path(seen), until=75.0)
-    grouped = judge.by_family(found, [(0.0, "none"), (60.0, "market")])
-    assert {"none": [0.1, 0.1], "market": [3.0]} == {
+    grouped = judge.by_family(found, [(0.0, "none"), (12.05, "5xx"), (60.0, "none"), (73.0, "market")])
+    assert {"none": [0.1], "5xx": [0.1], "market": [3.0]} == {
         family: [round(each, 3) for each in lasted] for family, lasted in grouped.items()
     }
 
