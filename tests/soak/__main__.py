@@ -154,6 +154,8 @@ class Soak:
         for invariant, texts in after.items():
             for text in texts[: report.SHOWN]:
                 self.keeper.find(invariant, text)
+            if len(texts) > report.SHOWN:
+                self.keeper.find(invariant, f"{len(texts) - report.SHOWN} more of them")
         exposure = judge.by_family(judge.episodes(path, time.time()), self.changes)
         return report.Outcome(
             self.seed,

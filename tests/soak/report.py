@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import platform
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -69,6 +71,7 @@ def _head(outcome: Outcome) -> str:
     orders = {venue: len(told[venue]["orders"]) for venue in VENUES}
     rows = [
         ("time", f"{outcome.lasted_s / 60:.1f} min"),
+        ("machine", f"{os.cpu_count()} cores, Python {platform.python_version()}"),
         ("storms, acts of the nemesis", f"{len(outcome.storms)}, {len(outcome.struck)}"),
         ("lives of the bot", len(keeper.lives)),
         ("orders", ", ".join(f"{venue} {count}" for venue, count in orders.items())),
