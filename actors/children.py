@@ -178,7 +178,8 @@ class Children:
         )
 
     def _limiter(self, venue: VenueId) -> Build:
-        config = LimiterConfig(venue=venue, rates=dict(self._sides[venue].rates))
+        side = self._sides[venue]
+        config = LimiterConfig(venue=venue, rates=dict(side.rates), burst_s=side.venue.capabilities.burst_s)
         return lambda identity: RateLimiterActor.start(
             identity, RateLimiter(config), self._counted(venue, self.route(identity.name))
         )

@@ -39,8 +39,11 @@ class RedactedVenue:
         self._redact = redact
         self.name: VenueId = venue.name
         self.setup: VenueSetup = _Setup(venue.setup, redact)
-        self.capabilities: Capabilities = venue.capabilities
         self.limits: Mapping[str, float] = venue.limits
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self._venue.capabilities
 
     def trade_lane(self, instrument: Instrument) -> TradeLane:
         return _Trade(self._venue.trade_lane(instrument), self._redact)

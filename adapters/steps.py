@@ -101,8 +101,11 @@ class _SteppedVenue:
         self._steps = steps
         self.name: VenueId = venue.name
         self.setup: VenueSetup = venue.setup
-        self.capabilities: Capabilities = venue.capabilities
         self.limits: Mapping[str, float] = venue.limits
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self._venue.capabilities
 
     def trade_lane(self, instrument: Instrument) -> TradeLane:
         return _Trade(self._venue.trade_lane(instrument), self._steps)

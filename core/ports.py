@@ -40,7 +40,9 @@ class Capabilities(NamedTuple):
     cancel_ttl_ms: int
     """How long a cancel by client id stays armed against a late create; 0 = no such feature."""
     submit_bound_s: float
-    """After this many seconds from the send, the venue itself refuses the request (with skew and margin included)."""
+    """After this many seconds from the send, the venue itself refuses the request (with skew and margin included); inf = never."""
+    burst_s: float = 1.0
+    """How many seconds' worth of its limits may leave at once: more than one where the venue counts over a longer window."""
 
 
 class VenueRefused(Exception):
@@ -163,9 +165,13 @@ class Venue(Protocol):
 
     name: VenueId
     setup: VenueSetup
-    capabilities: Capabilities
     limits: Mapping[str, float]
     """Requests per second by the venue's own classes, overrides applied."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the set-up measures is in it once the set-up has been asked."""
+        ...
 
     def trade_lane(self, instrument: Instrument) -> TradeLane: ...
 

@@ -53,13 +53,14 @@ class LimiterConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Limits of one venue.
 
     ``rates``: requests per second by class (``CLASSES``) and, optionally, ``total`` for all of them together; a class that is not named
-    has no bucket of its own. ``burst``: bucket size in requests, by the same names; the default is one second's worth, at least 1.
+    has no bucket of its own. ``burst``: bucket size in requests, by the same names; the default is ``burst_s`` seconds' worth, at least 1.
     ``reserve_share`` of each bucket is for P0 only. ``queue_limit``: waiting commands by class; cancels have none.
     """
 
     venue: VenueId
     rates: Mapping[str, float]
     burst: Mapping[str, float] = {}
+    burst_s: float = 1.0
     reserve_share: float = 0.3
     queue_limit: Mapping[str, int] = {}
     queue_limit_default: int = 100
@@ -75,7 +76,7 @@ class LimiterConfig(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError(f"limits of {self.venue}: the reserve is a share of at least 0 and below 1")
 
     def burst_of(self, key: str) -> float:
-        return self.burst.get(key, max(1.0, self.rates[key]))
+        return self.burst.get(key, max(1.0, self.rates[key] * self.burst_s))
 
 
 class TokenBucket:

@@ -23,7 +23,7 @@ from adapters.transport.rest import RestClient
 from adapters.transport.stream import StreamLoop
 from core.config import VenueConfig
 from core.instrument import Instrument
-from core.ports import QueryLane, Stream, TradeLane, VenueRefused, VenueSetup
+from core.ports import Capabilities, QueryLane, Stream, TradeLane, VenueRefused, VenueSetup
 
 __all__ = ["CREDENTIALS", "DEFAULT_LIMITS", "ENDPOINTS", "ApexVenue", "open_venue"]
 
@@ -35,9 +35,10 @@ ENDPOINTS: Mapping[str, Mapping[str, str]] = {
 }
 """By environment; a config may override both keys (apex.md §1.1). ``/api``, ``/realtime_public`` and ``/realtime_private`` are appended."""
 
-DEFAULT_LIMITS: Mapping[str, float] = {"create": 2.5, "cancel": 2.5, "query": 5.0, "other": 5.0, "ip": 10.0}
-"""Requests per second: the published 300 POST a minute of an account are shared by create and cancel, its 600 GET by query (one order) and
-other reads, and all of them together stay below the 600 a minute of an address (apex.md §4)."""
+DEFAULT_LIMITS: Mapping[str, float] = {"create": 2.0, "cancel": 2.0, "query": 1.5, "other": 4.0, "ip": 6.0}
+"""Requests per second, of which ``CAPABILITIES.burst_s`` seconds' worth may leave at once: a bucket of 15 s lets 75 times its rate through in
+a minute. The published 300 POST a minute of an account are shared by create and cancel, its 600 GET by query (one order; one that is not
+found asks the history too and costs two) and other reads, the 600 of an address by all of them and by the set-up (apex.md §4)."""
 
 TRADE_DEADLINE_S = 3.0
 QUERY_DEADLINE_S = 5.0
@@ -49,7 +50,6 @@ class ApexVenue:
     """Implements ``core.ports.Venue``. Each lane has a connection of its own; clock, account and keys are shared."""
 
     name = VENUE
-    capabilities = CAPABILITIES
     setup: VenueSetup
 
     def __init__(self, rest_url: str, ws_url: str, key: ApiKey, signer: ZkSigner, limits: Mapping[str, float]) -> None:
@@ -61,6 +61,10 @@ class ApexVenue:
         self._clock = VenueClock()
         self._accounts = AccountCache()
         self.setup = ApexSetup(self._api(QUERY_DEADLINE_S))
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return CAPABILITIES._replace(submit_bound_s=self._clock.submit_bound_s)
 
     def _api(self, deadline_s: float) -> Api:
         rest = RestClient(self._rest_url, total_deadline_s=deadline_s)

@@ -63,11 +63,12 @@ class Api:
         """When an answer that is begun now must be complete."""
         return self.now() + self._deadline_s
 
-    def send(self, call: Call, until: float) -> Reply:
+    def send(self, call: Call, until: float, *, age_ms: int = 0) -> Reply:
+        """``age_ms``: how old the request pretends to be."""
         left_s = until - self.now()
         if left_s <= 0:
             return NotSent("deadline over")
-        path, query, body, headers = requests.render(call, self._key, self.clock.now_ms())
+        path, query, body, headers = requests.render(call, self._key, self.clock.now_ms() - age_ms)
         return judge(self.rest.request(call.method, path, query=query, body=body, headers=headers, deadline_s=left_s))
 
     def read(self, call: Call, parser: Callable[[bytes], T], until: float) -> T | ReadFailed:

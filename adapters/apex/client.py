@@ -12,6 +12,7 @@ import msgspec
 
 from adapters.apex import parse, requests
 from adapters.apex.api import Api, ReadFailed, read_failed
+from adapters.apex.clock import SUBMIT_BOUND_UNMEASURED_S
 from adapters.apex.errors import CLOCK_REFUSED, Answered, Garbled
 from adapters.apex.outcomes import UNSIGNABLE, cancel_messages, is_about, query_failed, rejected, submit_messages
 from adapters.apex.values import VENUE
@@ -47,11 +48,10 @@ CAPABILITIES = Capabilities(
     query_by_client_id=True,
     amend=False,
     cancel_ttl_ms=0,
-    submit_bound_s=65.0,
+    submit_bound_s=SUBMIT_BOUND_UNMEASURED_S,
+    burst_s=15.0,
 )
-"""``submit_bound_s``: the venue refuses an old timestamp (20002) but its window is not published (apex.md §1.4, §9). 60 s is the longest that
-venues with such a window allow by default to our knowledge, and 5 s are for clock error and its own queue. Until it is measured, a lost order
-therefore counts as covering for that long."""
+"""``submit_bound_s`` before the set-up has measured it; ``burst_s``: the venue counts over a minute (apex.md §4)."""
 
 CLOCK_DEADLINE_S = 1.0
 HISTORY_LOOKBACK_MS = 24 * 3_600_000

@@ -14,6 +14,10 @@ from adapters.transport.rest import Outcome
 
 GOOD_ENOUGH_MS = 100.0
 """No further samples once half of a round trip is below this."""
+LATE_MARGIN_S = 5.0
+"""Between the stamp of a request and its arrival at the check: a trade lane's deadline of 3 s, clock error, the venue's own queue."""
+SUBMIT_BOUND_UNMEASURED_S = 60.0 + LATE_MARGIN_S
+"""The venue refuses an old timestamp, but its window is not published (apex.md §1.4, §9): a guess that stands until it is measured."""
 
 
 class Rest(Protocol):
@@ -34,11 +38,15 @@ class Rest(Protocol):
 
 
 class VenueClock:
-    """Read by every thread that signs; written at set-up and after the venue refused a timestamp."""
+    """Read by every thread that signs; written at set-up and after the venue refused a timestamp.
+
+    ``submit_bound_s``: from so many seconds after its stamp on, the venue refuses a request; inf = it never does.
+    """
 
     def __init__(self, wall_s: Callable[[], float] = time.time) -> None:
         self._wall_s = wall_s
         self.offset_ms = 0.0
+        self.submit_bound_s = SUBMIT_BOUND_UNMEASURED_S
 
     def now_ms(self) -> int:
         """The venue's wall clock, epoch milliseconds."""

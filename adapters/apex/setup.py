@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import TypeVar
 
 from adapters.apex import parse, requests, zk
 from adapters.apex.api import Api, ReadFailed
+from adapters.apex.clock import LATE_MARGIN_S
+from adapters.apex.errors import CLOCK_REFUSED, Answered, Denied
 from adapters.apex.parse import AccountState
 from adapters.apex.requests import Call
 from adapters.apex.values import VENUE
@@ -18,6 +21,8 @@ from core.types import ZERO, Fees
 
 QUOTE = "USDT"
 CLOCK_SAMPLES = 5
+PROBED_AGES_S = (6.0, 11.0, 31.0, 61.0, 121.0, 301.0)
+"""Each just above a window that venues use, so that a clock error cannot decide."""
 _LISTED_TICKERS = 40
 
 T = TypeVar("T")
@@ -48,11 +53,25 @@ class ApexSetup:
         return self._account().account.fees
 
     def clock_offset_ms(self) -> float:
-        """Venue clock minus ours; from now on every signature carries it."""
+        """Venue clock minus ours; from now on every signature carries it. What the venue thinks of old signatures is found out with it."""
         offset_ms = self._api.clock.measure(self._api.rest, samples=CLOCK_SAMPLES)
         if offset_ms is None:
             raise VenueRefused("apex: no answer named the venue's time (GET /v3/time)")
+        self._measure_submit_bound()
         return offset_ms
+
+    def _measure_submit_bound(self) -> None:
+        """Reads that pretend to be old: the first age that is refused bounds how late an order may be taken; other failures settle nothing."""
+        clock = self._api.clock
+        for age_s in PROBED_AGES_S:
+            reply = self._api.send(requests.account(), self._api.deadline(), age_ms=round(age_s * 1_000))
+            if isinstance(reply, Denied) and reply.code == CLOCK_REFUSED:
+                clock.submit_bound_s = age_s + LATE_MARGIN_S
+                return
+            if not isinstance(reply, Answered):
+                return
+            if age_s + LATE_MARGIN_S > clock.submit_bound_s:
+                clock.submit_bound_s = math.inf
 
     def account(self) -> AccountInfo:
         """Signed reads: they prove the key. ``can_trade`` is False for an account that is not normal, and where orders cannot be signed."""

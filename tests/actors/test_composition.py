@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, cast
@@ -150,6 +150,7 @@ class Run:
 
     def __init__(self, folder: Path) -> None:
         self.maker, self.hedge = QuietVenue(GRVT), QuietVenue(BACKPACK)
+        self.hedge.capabilities = CAPABILITIES._replace(burst_s=15.0)
         self.journal = SqliteJournal(folder / "journal.sqlite")
         self.addresses = Addresses()
         self.seen: list[Message] = []
@@ -159,7 +160,7 @@ class Run:
         actions = Actions(nothing, self.exits.append, nothing, nothing, nothing, nothing, nothing)
         self.watch = Watch(self.addresses, actions, lambda: 0.0)
         fees = Fees(ZERO, Decimal("0.0005"))
-        sides = [Side(venue, instrument(venue.name), fees, {}) for venue in (self.maker, self.hedge)]
+        sides = [Side(venue, instrument(venue.name), fees, {"create": 2.0}) for venue in (self.maker, self.hedge)]
         self.composition = Composition(
             parse_config(CONFIG, "test"),
             *sides,
@@ -198,6 +199,10 @@ class Run:
 
     def until_active(self) -> None:
         self.until(lambda: self.states()[-1:] == [TradingState.ACTIVE], "ACTIVE")
+
+    def facts(self, name: str) -> Mapping[str, Any]:
+        """What the actor of that name adds to the health dump."""
+        return {answer.health.name: answer.facts for answer in self.watch.health(GUARD_S)}[name]
 
     def states(self) -> list[TradingState]:
         return [message.state for message in list(self.seen) if isinstance(message, TradingStateChanged)]
@@ -255,10 +260,14 @@ def test_a_tracker_that_crashes_is_rebuilt_from_the_journal(run: Run) -> None:
     run.until(lambda: run.watch.epoch_of(TRACKER) > before, "a new tracker")
 
     def known() -> list[int]:
-        facts = {answer.health.name: answer.facts for answer in run.watch.health(GUARD_S)}[TRACKER]
-        return [order.client_order_id for order in facts.get("orders", ())]  # type: ignore[attr-defined]
+        return [order.client_order_id for order in run.facts(TRACKER).get("orders", ())]
 
     run.until(lambda: run.maker.placed[0].client_order_id in known(), "the order to be known again")
+
+
+def test_a_venue_that_counts_over_a_longer_window_has_a_larger_bucket(run: Run) -> None:
+    """Its limiter starts with as many seconds' worth of requests as its capabilities say."""
+    assert 30.0 == run.facts("rate_limiter.backpack")["limits"]["create"].tokens
 
 
 def test_a_gateway_that_crashes_ends_the_process(run: Run) -> None:

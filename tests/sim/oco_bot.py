@@ -41,7 +41,7 @@ from tests.sim.feed import Feed
 from tests.sim.journal import SimJournal
 from tests.sim.lanes import GatewayNode, PollerNode
 from tests.sim.nemesis import Nemesis
-from tests.sim.oco_scenario import APEX, COLLAR_BPS, RATES, OcoScenario
+from tests.sim.oco_scenario import APEX, BURST_S, COLLAR_BPS, RATES, OcoScenario
 from tests.sim.oco_wire import ApexWire
 
 GATEWAY, LIMITER, POLLER = f"order_gateway.{APEX}", f"rate_limiter.{APEX}", f"rest_poller.{APEX}"
@@ -167,7 +167,7 @@ class OcoBot:
     def _make(self, name: str) -> Node:
         engine, route = self._engine, self._router(name)
         if name == LIMITER:
-            limiter = RateLimiter(LimiterConfig(venue=APEX, rates=RATES))
+            limiter = RateLimiter(LimiterConfig(venue=APEX, rates=RATES, burst_s=BURST_S))
             return CoreNode(engine, name, limiter, route, limiter.deadline, spacing_s=0.001)
         if name == GATEWAY:
             return self._gateway()

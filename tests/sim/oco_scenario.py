@@ -22,7 +22,8 @@ POLICIES: tuple[Policy, ...] = ("cancel_sibling", "keep_stop", "close")
 FEES = Fees(Decimal("0.0002"), Decimal("0.0005"))
 LADDER_BPS = (Decimal(20), Decimal(40), Decimal(80))
 COLLAR_BPS = Decimal(100)
-RATES = {"create": 2.5, "cancel": 2.5, "query": 5.0, "other": 5.0}
+RATES = {"create": 2.0, "cancel": 2.0, "query": 1.5, "other": 4.0, "total": 6.0}
+BURST_S = 15.0
 """The same values as adapters/apex; the simulation knows no adapter."""
 SUBMIT_BOUND_S = 6.0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from decimal import Decimal
 from typing import Any
 
@@ -9,7 +10,9 @@ import pytest
 
 from adapters.apex import CREDENTIALS, DEFAULT_LIMITS, ENDPOINTS, open_venue, zk
 from adapters.apex.clock import VenueClock
-from adapters.apex.setup import ApexSetup
+from adapters.apex.setup import PROBED_AGES_S, ApexSetup
+from adapters.redacted import RedactedVenue
+from adapters.steps import Steps
 from adapters.transport.rest import Ok, Outcome, Unknown
 from core.config import VenueConfig
 from core.ports import VenueRefused
@@ -33,6 +36,7 @@ from tests.adapters.apex.support import (
 )
 
 GOOD = dict(zip(CREDENTIALS, (KEY_TEXT, SECRET, PASSPHRASE, SEED), strict=True))
+STALE = denied(20002)
 BALANCE = {"totalEquityValue": "100.5", "availableBalance": "90"}
 
 
@@ -146,9 +150,41 @@ def test_position_book_and_open_orders_are_read_for_the_instrument() -> None:
 @pytest.mark.parametrize("told", [WALL_MS + 250_000, (WALL_MS + 250_000) // 1_000])
 def test_the_clock_is_the_venues_from_then_on(told: int) -> None:
     """In milliseconds or, as the documentation shows, seconds."""
-    api = make_api(FakeRest(ok({"time": told})))
+    api = make_api(FakeRest(ok({"time": told}), STALE))
     offset = ApexSetup(api).clock_offset_ms()
     assert (250_000.0, WALL_MS + 250_000) == (offset, api.clock.now_ms())
+
+
+def bound_of(*answers: Outcome) -> tuple[float, list[int]]:
+    """What the clock holds after a set-up, and the ages of the requests that asked for it, ms."""
+    rest = FakeRest(ok({"time": WALL_MS}), *answers)
+    api = make_api(rest)
+    ApexSetup(api).clock_offset_ms()
+    return api.clock.submit_bound_s, [WALL_MS - int(sent.headers["APEX-TIMESTAMP"]) for sent in rest.sent[1:]]
+
+
+def test_a_late_order_is_bounded_by_the_first_age_that_the_venue_refuses() -> None:
+    """Shown by reads that pretend to be old, younger ones first, with the margin of a send on top."""
+    assert (36.0, [6_000, 11_000, 31_000]) == bound_of(ok(account_body()), ok(account_body()), STALE)
+
+
+def test_a_venue_that_takes_any_age_bounds_nothing() -> None:
+    """Then only positive evidence ends an order of unknown outcome."""
+    assert math.inf == bound_of(*[ok(account_body())] * len(PROBED_AGES_S))[0]
+
+
+@pytest.mark.parametrize("answer", [Unknown("ReadTimeout"), BAN_PAGE, denied(20006), denied(10003)])
+def test_another_failure_leaves_the_bound_as_it_was(answer: Outcome) -> None:
+    """It says nothing of timestamps."""
+    assert (65.0, [6_000]) == bound_of(answer)
+
+
+def test_the_bound_that_was_measured_is_the_venues_capability() -> None:
+    """Whoever composes a run reads it there, through whatever stands in front of the venue."""
+    venue = open_venue(VenueConfig(), GOOD)
+    seen_through = [venue, RedactedVenue(venue, str), *Steps(fd=0).venues([venue])]
+    venue._clock.submit_bound_s = 11.0
+    assert [11.0] * 3 == [each.capabilities.submit_bound_s for each in seen_through]
 
 
 def test_the_sample_of_the_shortest_trip_counts() -> None:
@@ -203,12 +239,6 @@ def test_a_section_that_cannot_work_is_refused_in_one_line(config: dict[str, Any
     assert expected == refusal(VenueConfig(**config), GOOD)
 
 
-def test_default_limits_are_the_published_ones() -> None:
-    """300 POST and 600 GET a minute of an account, 600 a minute of an address (apex.md §4)."""
-    posts, gets = DEFAULT_LIMITS["create"] + DEFAULT_LIMITS["cancel"], DEFAULT_LIMITS["query"] + DEFAULT_LIMITS["other"]
-    assert (300, 600, 600) == (posts * 60, gets * 60, DEFAULT_LIMITS["ip"] * 60)
-
-
 def test_each_environment_has_its_hosts() -> None:
     """apex.md §1.1; nothing of one is used for the other."""
     assert set() == set(ENDPOINTS["prod"].values()) & set(ENDPOINTS["testnet"].values())
@@ -217,5 +247,5 @@ def test_each_environment_has_its_hosts() -> None:
 def test_capabilities_claim_no_more_than_is_documented() -> None:
     """No OCO, no sibling cancel, no dead-man switch; the unpublished timestamp window is bounded with a margin."""
     found = open_venue(VenueConfig(), GOOD).capabilities
-    expected = (False, True, False, False, True, True, False, 0, 65.0)
+    expected = (False, True, False, False, True, True, False, 0, 65.0, 15.0)
     assert expected == tuple(found)
