@@ -15,7 +15,7 @@ from simulator.apex_account import ApexAccount
 from simulator.apex_auth import ApiKey, Form, KeyVerifier, Refusal, form_of
 from simulator.apex_desk import ApexDesk, ApexSwitches, ApexTimes
 from simulator.apex_market import MarketView
-from simulator.apex_orders import EXPIRED, USER_CANCELED, ApexOrder, Status
+from simulator.apex_orders import EXPIRED, INTERNAL_FAILED, USER_CANCELED, ApexOrder, Status
 from simulator.apex_past import past_orders
 from simulator.apex_rest import ApexLimits, ApexRoutes, Owner
 from simulator.apex_sockets import VENUE, ApexSockets, PrivateSocket, PublicSocket
@@ -98,6 +98,10 @@ class ApexFace:
         """What the account's owner does on the web page. KeyError for an order that does not exist."""
         self._withdraw(order_id, "CANCELED", USER_CANCELED)
 
+    def cancel_by_venue(self, order_id: int) -> None:
+        """What nobody asked for: matching or settlement failed (apex.md §3). KeyError for an order that does not exist."""
+        self._withdraw(order_id, "CANCELED", INTERNAL_FAILED)
+
     def expire(self, order_id: int) -> None:
         """Its time is up at once. KeyError for an order that does not exist."""
         self._withdraw(order_id, "EXPIRED", EXPIRED)
@@ -105,6 +109,14 @@ class ApexFace:
     def order(self, order_id: int) -> ApexOrder:
         """The venue's record of an order. KeyError for one that does not exist."""
         return self._desk.orders[order_id]
+
+    def waiting(self) -> list[ApexOrder]:
+        """The orders that wait for their trigger, oldest first: the exchange does not know them yet."""
+        return [order for order in self._desk.live() if order.status == "UNTRIGGERED"]
+
+    def set_window(self, seconds: float) -> None:
+        """How far from now on the timestamp of a request may be off."""
+        self._verifier.window_s = seconds
 
     def force_price(self, symbol: str, price: Decimal) -> None:
         """The market trades at ``price`` (on the tick): the house moves there, one taker follows, and triggers look."""

@@ -44,7 +44,7 @@ class KeyVerifier:
     def __init__(self, key: ApiKey, window_s: float) -> None:
         self._key = key
         self._hmac_key = base64.b64encode(key.secret.encode())
-        self._window_s = window_s
+        self.window_s = window_s
 
     def check_request(self, request: HttpRequest, now: float) -> None:
         """Raises Refusal: 10002 for an unknown key or passphrase (its text echoes the key), 20002 for the time, 20006."""
@@ -71,7 +71,7 @@ class KeyVerifier:
 
     def _is_timely(self, timestamp: str, now: float) -> bool:
         is_number = timestamp.isascii() and timestamp.isdigit() and len(timestamp) < 20
-        return is_number and abs(int(timestamp) / 1000 - now) <= self._window_s
+        return is_number and abs(int(timestamp) / 1000 - now) <= self.window_s
 
     def _is_genuine(self, text: str, signature: str) -> bool:
         digest = hmac.new(self._hmac_key, text.encode(), hashlib.sha256).digest()

@@ -47,6 +47,7 @@ _ENDINGS: dict[str, tuple[Status, str]] = {
     "IOC": ("CANCELED", COULD_NOT_FILL),
     "REDUCE_ONLY": ("CANCELED", REDUCE_ONLY_CANCELED),
     REDUCE_ONLY_CANCELED: ("CANCELED", REDUCE_ONLY_CANCELED),
+    INTERNAL_FAILED: ("CANCELED", INTERNAL_FAILED),
     EXPIRED: ("EXPIRED", EXPIRED),
 }
 """What the exchange's reasons, its own and those given to it here, are to the venue; any other is the user's cancel."""

@@ -77,7 +77,7 @@ class Trick(msgspec.Struct, forbid_unknown_fields=True):
     ``margin_short`` (``is_on``), ``slow_cancels`` (``delay_s``, null = at once); apex ``gap`` (``symbol``), ``margin_short``,
     ``cancels_sibling``, ``ignores_reduce_only``, ``garbled_cancels`` (``is_on``), ``failing_fills`` (``status``, "" = none),
     ``history_frame`` (``status``: snapshot, delta or ""), ``force_price`` (``symbol``, ``price``: within the house's basis of it),
-    ``cancel_by_user`` and ``expire`` (``order_id``)."""
+    ``cancel_by_user``, ``cancel_by_venue`` and ``expire`` (``order_id``), ``window`` (``delay_s``: the age of a request that is refused)."""
 
     venue: str
     name: str
@@ -140,9 +140,9 @@ class Control:
         return self.write_ledger()
 
     async def _orders(self, request: HttpRequest) -> Json:
-        """The open orders of the bot's accounts."""
+        """The open orders of the bot's accounts, those that wait for their trigger last."""
         return {
-            name: [plain(order) for order in venue.exchange.open_orders(venue.account)]
+            name: [plain(order) for order in venue.exchange.open_orders(venue.account)] + _waiting(venue)
             for name, venue in self._site.venues.items()
         }
 
@@ -241,6 +241,24 @@ class Control:
         return venue
 
 
+def _waiting(venue: VenueSite) -> list[Json]:
+    """Under the names of ``plain``; the id is the venue's own, which no order of the exchange has."""
+    if not isinstance(venue.face, ApexFace):
+        return []
+    return [
+        {
+            "order_id": order.order_id,
+            "client_id": order.client_id,
+            "symbol": order.symbol,
+            "side": order.side.value,
+            "quantity": f"{order.size:f}",
+            "trigger_price": f"{order.trigger_price:f}",
+            "status": order.status,
+        }
+        for order in venue.face.waiting()
+    ]
+
+
 def _grvt_trick(face: GrvtFace, trick: Trick) -> bool:
     match trick.name:
         case "expire_cookies":
@@ -280,8 +298,12 @@ def _apex_trick(face: ApexFace, trick: Trick) -> bool:
                 face.force_price(trick.symbol, trick.price)
             case "cancel_by_user":
                 face.cancel_by_user(trick.order_id)
+            case "cancel_by_venue":
+                face.cancel_by_venue(trick.order_id)
             case "expire":
                 face.expire(trick.order_id)
+            case "window" if trick.delay_s is not None:
+                face.set_window(trick.delay_s)
             case _:
                 return False
     except KeyError as error:

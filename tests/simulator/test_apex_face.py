@@ -43,6 +43,13 @@ def test_a_request_that_is_not_ours_is_refused(bench: Bench, how: dict, code: in
     assert code == bench.call("GET", "account", **how)["code"]
 
 
+def test_the_window_of_timestamps_can_be_made_narrow(bench: Bench):
+    """The venue's own is not published, so that a client must find it out."""
+    bench.face.set_window(5)
+    answers = [bench.call("GET", "account", age_s=age_s) for age_s in (4, 6)]
+    assert [None, 20002] == [answer.get("code") for answer in answers]
+
+
 def test_a_bad_key_is_echoed(bench: Bench):
     """As the venue does: a client must never log this message."""
     assert "somebody" in bench.call("GET", "account", apex_api_key="somebody")["msg"]

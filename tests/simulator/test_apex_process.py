@@ -112,6 +112,7 @@ def test_the_price_can_be_forced(process: Process) -> None:
         {"name": "garbled_cancels", "is_on": False},
         {"name": "failing_fills", "status": ""},
         {"name": "history_frame", "status": "delta"},
+        {"name": "window", "delay_s": 60},
     ],
     ids=lambda trick: trick["name"],
 )
@@ -126,6 +127,8 @@ def test_its_tricks_are_known(process: Process, trick: dict[str, Any]) -> None:
         {"name": "force_price", "symbol": "ETH-USDT"},
         {"name": "force_price", "symbol": "CL-USDT", "price": "1"},
         {"name": "expire", "order_id": 1},
+        {"name": "cancel_by_venue", "order_id": 1},
+        {"name": "window"},
         {"name": "failing_fills", "status": "SOMETIMES"},
     ],
     ids=str,
