@@ -28,10 +28,12 @@ from core.messages import (
     OpenOrdersFetched,
     OrderAccepted,
     OrderChanged,
+    OrderRejected,
     OrderReported,
     PlaceOrder,
     PositionReported,
     QueryOrder,
+    SubmitNotSent,
 )
 from core.order import CLOSED, TrackedOrder
 from core.ports import QueryLane, Stream, TradeLane, Venue, VenueRefused
@@ -61,6 +63,9 @@ class _Pair(NamedTuple):
     """One place-and-cancel. Times in seconds; None = never seen."""
 
     accepted: bool
+    may_exist: bool
+    """Unless the venue refused it or it never left: an order of unknown outcome must be seen to end like an accepted one."""
+    end: OrderState | None
     event_s: float | None
     was_event_first: bool
     terminal_s: float | None
@@ -135,8 +140,9 @@ class _Bench(NamedTuple):
 
 
 def qualify(config: Config, venue: Venue, journal: SqliteJournal, report: Path, *, pairs: int, say: Callable[[str], None]) -> int:
-    """Measure, print and write the Markdown report; 0 when every order was seen to end, 3 otherwise."""
+    """Measure, print and write the Markdown report; 0 when every order was seen to end unfilled, 3 otherwise."""
     instrument = venue.setup.resolve(config.strategy.ticker)
+    clock_offset_ms = venue.setup.clock_offset_ms()
     book = venue.setup.book(instrument)
     if not book.bids:
         raise VenueRefused(f"{venue.name}: the book has no bid to measure from")
@@ -149,12 +155,15 @@ def qualify(config: Config, venue: Venue, journal: SqliteJournal, report: Path, 
         if not ear.wait_live():
             raise VenueRefused(f"{venue.name}: the account stream did not get ready within {LIVE_LIMIT_S:g} s")
         rows, is_clean = _measure(bench, pairs, say)
+        rows.append(Row("venue clock minus ours", f"{clock_offset_ms:+.0f} ms"))
     finally:
         trade.cancel_all(CancelAll(venue=venue.name, symbol=instrument.symbol))
         ear.close()
         trade.close()
         query.close()
         journal.flush()
+    for row in rows:
+        say(f"{row.question}: {row.answer}")
     _write(report, venue.name, rows)
     say(f"report: {report}")
     return 0 if is_clean else 3
@@ -167,15 +176,13 @@ def _measure(bench: _Bench, count: int, say: Callable[[str], None]) -> tuple[lis
         results.append(_place_and_cancel(bench))
         time.sleep(PACE_S)
     rows += _pair_rows(results)
-    rows.append(Row("REST fallback agrees with the stream", _fallback(bench)))
+    agreement, end = _fallback(bench)
+    rows.append(Row("REST fallback agrees with the stream", agreement))
     reconnected_s = bench.ear.reconnect()
     rows.append(
         Row("reconnection", "not within the limit" if reconnected_s is None else f"live again after {reconnected_s:.2f} s")
     )
-    for row in rows:
-        say(f"{row.question}: {row.answer}")
-    ended = sum(result.terminal_s is not None for result in results if result.accepted)
-    return rows, ended == sum(result.accepted for result in results)
+    return rows, _is_over(end) and all(_is_over(result.end) for result in results if result.may_exist)
 
 
 def _standing_facts(bench: _Bench) -> list[Row]:
@@ -187,6 +194,7 @@ def _standing_facts(bench: _Bench) -> list[Row]:
         ),
         Row("sibling cancelled by the venue", "shown" if capabilities.sibling_cancel_proven else "not shown: the pair guards"),
         Row("dead-man switch", _yes(capabilities.dead_man_switch)),
+        Row("own bound on a late order", f"{capabilities.submit_bound_s:g} s"),
         Row(
             "discovered instrument",
             f"{instrument.symbol}: tick {instrument.tick_size}, lot {instrument.lot_size}, "
@@ -209,17 +217,16 @@ def _place_and_cancel(bench: _Bench) -> _Pair:
     cancelled = time.monotonic()
     acknowledged = any(isinstance(event, CancelAcknowledged) for event in bench.trade.cancel(_cancel(order)))
     bench.ear.wait(lambda: _has_ended(bench.ear.seen(key)), EVENT_LIMIT_S if accepted or acknowledged else 0.0)
-    seen = bench.ear.seen(key)
-    ended = next((each.at for each in seen if each.state in CLOSED), None)
-    if ended is None and _ended_by_rest(bench, order):
-        ended = time.monotonic()
-    _note(bench, tracked, is_ended=ended is not None)
+    end = _end_of(bench, order)
+    _note(bench, tracked, end)
     return _Pair(
         accepted=accepted,
+        may_exist=not any(isinstance(event, OrderRejected | SubmitNotSent) for event in answer),
+        end=None if end is None else end.state,
         event_s=first - began if heard and first is not None else None,
         was_event_first=first is not None and first < answered,
-        terminal_s=ended - cancelled if ended is not None else None,
-        flow=tuple(dict.fromkeys(each.state.value for each in seen)),
+        terminal_s=None if end is None else end.at - cancelled,
+        flow=tuple(dict.fromkeys(each.state.value for each in bench.ear.seen(key))),
     )
 
 
@@ -254,26 +261,35 @@ def _has_ended(seen: Sequence[_Seen]) -> bool:
     return any(each.state in CLOSED for each in seen)
 
 
-def _ended_by_rest(bench: _Bench, order: PlaceOrder) -> bool:
-    """The venue's own word by REST; absence is none."""
+def _end_of(bench: _Bench, order: PlaceOrder) -> _Seen | None:
+    """The first terminal state that the stream told of, else the venue's word by REST; absence is none."""
     query = QueryOrder(venue=order.venue, symbol=order.symbol, client_order_id=order.client_order_id)
-    return any(isinstance(event, OrderReported) and event.state in CLOSED for event in bench.query.query_order(query))
+    heard = [each for each in bench.ear.seen(order.client_order_id) if each.state in CLOSED]
+    asked = [] if heard else [event for event in bench.query.query_order(query) if isinstance(event, OrderReported)]
+    read = [_Seen(event.state, time.monotonic()) for event in asked if event.state in CLOSED]
+    return next(iter(heard + read), None)
 
 
-def _note(bench: _Bench, tracked: TrackedOrder, *, is_ended: bool) -> None:
-    if is_ended:
-        tracked.move(OrderState.CANCELED)
+def _note(bench: _Bench, tracked: TrackedOrder, end: _Seen | None) -> None:
+    if end is not None:
+        tracked.move(end.state)
         bench.journal.note(OrderChanged(order=tracked.snapshot(), at=time.monotonic()))
+
+
+def _is_over(end: OrderState | None) -> bool:
+    """Seen to end, and nothing was bought."""
+    return end is not None and end is not OrderState.FILLED
 
 
 def _pair_rows(results: Sequence[_Pair]) -> list[Row]:
     accepted = [result for result in results if result.accepted]
-    ended = [result.terminal_s for result in accepted if result.terminal_s is not None]
+    sent = [result for result in results if result.may_exist]
+    ended = [result.terminal_s for result in sent if result.terminal_s is not None]
     flows = sorted({" > ".join(result.flow) for result in accepted})
     first = sum(result.was_event_first for result in accepted)
     return [
         Row("orders accepted", f"{len(accepted)} of {len(results)}"),
-        Row("cancel reliability", f"{len(ended)} of {len(accepted)} seen to end"),
+        Row("cancel reliability", f"{len(ended)} of {len(sent)} seen to end"),
         Row("order status flow seen", "; ".join(flows) or "none"),
         Row("place to event", _spread([result.event_s for result in accepted if result.event_s is not None])),
         Row("cancel to terminal state", _spread(ended)),
@@ -281,8 +297,8 @@ def _pair_rows(results: Sequence[_Pair]) -> list[Row]:
     ]
 
 
-def _fallback(bench: _Bench) -> str:
-    """A living order as the stream, the single look-up and the list show it; the position by REST."""
+def _fallback(bench: _Bench) -> tuple[str, OrderState | None]:
+    """A living order as the stream, the single look-up and the list show it, and the position by REST; and the order's end, where seen."""
     order = _order(bench)
     bench.journal.record_intent(order, bench.epoch)
     bench.trade.place(order)
@@ -292,13 +308,15 @@ def _fallback(bench: _Bench) -> str:
     listed = bench.query.fetch_open_orders(FetchOpenOrders(venue=venue, symbol=symbol))
     position = bench.query.fetch_position(FetchPosition(venue=venue, symbol=symbol))
     bench.trade.cancel(_cancel(order))
-    is_ended = bench.ear.wait(lambda: _has_ended(bench.ear.seen(key)), EVENT_LIMIT_S) or _ended_by_rest(bench, order)
-    _note(bench, TrackedOrder(order, time.monotonic()), is_ended=is_ended)
+    bench.ear.wait(lambda: _has_ended(bench.ear.seen(key)), EVENT_LIMIT_S)
+    end = _end_of(bench, order)
+    _note(bench, TrackedOrder(order, time.monotonic()), end)
     is_found = any(isinstance(event, OrderReported) and event.client_order_id == key for event in found)
     lists = [event for event in listed if isinstance(event, OpenOrdersFetched)]
     is_listed = any(each.client_order_id == key for event in lists for each in event.orders)
     is_read = any(isinstance(event, PositionReported) for event in position)
-    return f"stream {_yes(is_streamed)}, look-up {_yes(is_found)}, list {_yes(is_listed)}, position read {_yes(is_read)}"
+    answer = f"stream {_yes(is_streamed)}, look-up {_yes(is_found)}, list {_yes(is_listed)}, position read {_yes(is_read)}"
+    return answer, None if end is None else end.state
 
 
 def _spread(seconds: Sequence[float]) -> str:

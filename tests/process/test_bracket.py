@@ -103,7 +103,6 @@ def test_both_legs_fill_and_the_overshoot_is_bought_back_once(world: ApexWorld, 
     world.until_armed()
     world.fault(*fault, delay_s=0.3)
     let_both_fill(world)
-    world.venues.post("/fault/clear")
     assert_ended_flat(world, bot)
     assert_bought_back(world)
 
@@ -119,6 +118,5 @@ def test_a_repair_without_an_answer_is_not_repeated_before_it_is_known_dead(worl
     world.fault("lose_request", CANCEL)
     world.fault(kind, PLACE, count=1)
     let_both_fill(world)
-    world.venues.post("/fault/clear")
     assert_ended_flat(world, bot)
     assert_bought_back(world, orders)
