@@ -59,7 +59,7 @@ class Bracket:
         entry_value: Decimal = ZERO,
     ) -> None:
         """``done``: brackets that earlier lives of this actor finished in this run; ``released_cycle_id``: the last one whose position the
-        user took over. ``entered``, ``entry_value``: base quantity and quote value of the entry fills that an earlier life left uncovered."""
+        user took over. ``entered``, ``entry_value``: quantity and value of an unfinished bracket's entry fills (``entry_of``)."""
         self._instrument = instrument
         self._settings = settings
         self._size = size
@@ -302,6 +302,14 @@ class Bracket:
 
 
 def entry_of(state: JournalState) -> tuple[Decimal, Decimal]:
-    """Base quantity and quote value of the entry fills since the position was last flat; zeros where nothing is held."""
-    fills = [event.fill for event in state.fills_since_flat if event.order is not None and event.order.role is Role.ENTRY]
+    """Base quantity and quote value of the entry fills of the bracket that an earlier life began and neither finished nor handed over.
+
+    It may be flat by now: it is finished, and counted, only when its legs are seen to have ended.
+    """
+    cycle_id = state.last_cycle_id
+    if cycle_id <= max(state.last_finished_cycle_id, state.last_released_cycle_id):
+        return ZERO, ZERO
+    known = {event.fill.trade_id: event for event in (*state.recent_fills, *state.fills_since_flat)}
+    orders = ((event.fill, event.order) for event in known.values() if event.order is not None)
+    fills = [fill for fill, order in orders if order.role is Role.ENTRY and order.cycle_id == cycle_id]
     return sum((fill.quantity for fill in fills), ZERO), sum((fill.quantity * fill.price for fill in fills), ZERO)

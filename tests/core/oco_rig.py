@@ -75,11 +75,14 @@ class Rig:
 
     def enter(self) -> PlaceOrder:
         """Everything is well: the core sends its entry."""
+        self.all_is_well()
+        return self.sent[-1]
+
+    def all_is_well(self) -> None:
         for channel in Channel:
             self.give(feed(GRVT, channel))
         self.give(TradingStateChanged(state=TradingState.ACTIVE, reason="", at=self.now))
         self.book()
-        return self.sent[-1]
 
     def book(self, bid: str = "2999.99", ask: str = "3000.01") -> None:
         self.give(book(GRVT, bid=bid, ask=ask, at=self.now))

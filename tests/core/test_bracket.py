@@ -4,9 +4,21 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import msgspec
+
 from core.bracket import entry_of
 from core.journal_state import JournalFold
-from core.messages import CycleFinished, OrderDenied, RunFinished, Stop, TradingStateChanged
+from core.messages import (
+    AttemptStarted,
+    CycleFinished,
+    Message,
+    OrderChanged,
+    OrderDenied,
+    PairStateChanged,
+    RunFinished,
+    Stop,
+    TradingStateChanged,
+)
 from core.oco_states import PairState
 from core.types import Channel, FeedState, OrderState, Role, Side, Source, TimeInForce, TradingState
 from tests.core.builders import GRVT, feed, filled, place
@@ -112,10 +124,7 @@ def test_a_stop_closes_an_entry_that_fills_after_it() -> None:
 def test_after_a_stop_nothing_is_entered() -> None:
     rig = Rig().begin()
     rig.give(Stop(reason="SIGTERM"))
-    for channel in Channel:
-        rig.give(feed(GRVT, channel))
-    rig.give(TradingStateChanged(state=TradingState.ACTIVE, reason="", at=rig.now))
-    rig.book()
+    rig.all_is_well()
     assert [] == rig.sent
 
 
@@ -134,15 +143,53 @@ def test_a_late_fill_of_the_entry_belongs_to_its_own_bracket() -> None:
     assert second.price == rig.pair.entry_price
 
 
-def test_the_entry_price_survives_a_restart() -> None:
-    """Fills of the entry since the position was last flat, from the journal; others and earlier ones do not count."""
+def journaled(*records: Message) -> tuple[Decimal, Decimal]:
     fold = JournalFold()
-    entry = place(1, venue=GRVT, role=Role.ENTRY, price="3000")
-    leg = place(2, venue=GRVT, role=Role.TP, side=Side.SELL, price="3030")
-    fold.apply(filled(entry, "t1", "0.10"), 0)
-    fold.apply(filled(leg, "t2", "0.10"), 0)
-    fold.apply(filled(place(3, venue=GRVT, role=Role.ENTRY, price="3100"), "t3", "0.04"), 0)
-    assert (D("0.04"), D("124.00")) == entry_of(fold.state())
+    for record in records:
+        fold.apply(record, 0)
+    return entry_of(fold.state())
+
+
+def begun(cycle_id: int) -> AttemptStarted:
+    return AttemptStarted(cycle_id=cycle_id, phase="BUILD", side=Side.BUY, target=D("0.10"), basis_bps=D(0), at=0.0)
+
+
+def entered(cycle_id: int, trade: str, quantity: str, price: str) -> Message:
+    return filled(place(cycle_id * 10, venue=GRVT, role=Role.ENTRY, price=price, cycle_id=cycle_id), trade, quantity)
+
+
+PROFIT = filled(place(11, venue=GRVT, role=Role.TP, side=Side.SELL, price="3030"), "t2", "0.10")
+FINISHED = CycleFinished(
+    cycle_id=1, started_at=0.0, result="done", intended=D("0.10"), filled=D("0.10"), requotes=0, cancels=0, skips=0, at=0.0
+)
+RELEASED = PairStateChanged(cycle_id=1, state="RELEASED", reason="", at=0.0)
+
+
+def test_the_entry_price_survives_a_restart() -> None:
+    """Fills of the unfinished bracket's entry, from the journal; legs and earlier brackets do not count."""
+    records = (begun(1), entered(1, "t1", "0.10", "3000"), PROFIT, FINISHED, begun(2), entered(2, "t3", "0.04", "3100"))
+    assert (D("0.04"), D("124.00")) == journaled(*records)
+
+
+def test_a_bracket_that_is_flat_is_not_finished_yet() -> None:
+    """Its stop may live on: the next life must end that one before it counts the bracket as done."""
+    assert (D("0.10"), D("300.00")) == journaled(begun(1), entered(1, "t1", "0.10", "3000"), PROFIT)
+
+
+def test_a_bracket_that_was_handed_over_is_nobodys_to_finish() -> None:
+    assert (D(0), D(0)) == journaled(begun(1), entered(1, "t1", "0.10", "3000"), RELEASED)
+
+
+def test_a_life_that_finds_only_the_sibling_finishes_that_bracket_and_enters_no_other() -> None:
+    """The take-profit had filled, and nobody had cancelled the stop."""
+    earlier = Rig()
+    stop = earlier.pair.legs.get(earlier.armed()[0].client_order_id).order
+    rig = Rig(iterations=1, last_cycle_id=1, entered=D("0.10"), entry_value=D("300")).begin(stop)
+    rig.all_is_well()
+    assert [stop.client_order_id] == [cancel.client_order_id for cancel in rig.cancels]
+    rig.give(OrderChanged(order=msgspec.structs.replace(stop, state=OrderState.CANCELED), at=rig.now))
+    ends = [type(message) for message in rig.told if isinstance(message, (CycleFinished, RunFinished))]
+    assert ([CycleFinished, RunFinished], 0) == (ends, rig.count(Role.ENTRY))
 
 
 def test_a_full_fill_of_an_earlier_life_is_averaged_with_a_late_one() -> None:
