@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import importlib.util
 import json
+import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,12 @@ class ApexWorld(World):
         """How the fills of that role were heard of: ws, rest, recovery."""
         with (self.state / "fills.csv").open(newline="") as file:
             return {row["source"] for row in csv.DictReader(file) if row["role"] == role}
+
+    def journaled_fills(self) -> int:
+        """How many are on the disk by now."""
+        with closing(sqlite3.connect(f"file:{self.state / 'journal.sqlite'}?mode=ro", uri=True)) as journal:
+            (count,) = journal.execute("SELECT count(*) FROM journal WHERE kind = 'FILL'").fetchone()
+            return int(count)
 
     # ---- moments -------------------------------------------------------------------------------------------------------------
 

@@ -39,12 +39,9 @@ def assert_sold_once(world: ApexWorld) -> None:
 # ---- the process dies -----------------------------------------------------------------------------------------------------------
 
 
-def killed_at(world: ApexWorld, step: str, price: str = "") -> None:
-    """A run that is killed while one of its threads holds still at ``step``; ``price``: where the market goes once it is armed."""
+def killed_at(world: ApexWorld, step: str) -> None:
+    """A run that is killed while one of its threads holds still at ``step``."""
     bot = start_stepped(world, step)
-    if price:
-        world.until_armed()
-        world.move_to(price)
     bot.until_at(step)
     bot.kill()
 
@@ -68,18 +65,27 @@ def test_killed_between_its_orders_it_places_the_stop_before_anything_else(world
     assert_sold_once(world)
 
 
+@pytest.mark.parametrize("fills", [2, *by_night(1)], ids=["told on disk", "told in memory"])
 @pytest.mark.parametrize("beyond", ["", *by_night(LOSS)], ids=["the stop waits", "the stop fires meanwhile"])
-def test_killed_before_the_siblings_cancel_the_next_life_ends_the_sibling(world: ApexWorld, beyond: str) -> None:
-    """The take-profit has filled and the stop lives on without an owner; where it fires, the overshoot is bought back."""
+def test_killed_before_the_siblings_cancel_the_next_life_ends_the_sibling(world: ApexWorld, beyond: str, fills: int) -> None:
+    """The take-profit has filled and the stop lives on without an owner; the bracket is finished, bought back where it must be, once.
+
+    ``fills``: so many are in the journal when the process dies, at least.
+    """
     world.trick("ignores_reduce_only")
-    killed_at(world, "sending:cancel:1", PROFIT)
+    first = start_stepped(world, "sending:cancel:1")
+    world.until_armed()
+    world.move_to(PROFIT)
+    first.until_at("sending:cancel:1")
+    until(lambda: world.journaled_fills() >= fills, "the journal")
+    first.kill()
     assert [("SELL", "0.1")] == [(order["side"], order["quantity"]) for order in world.open_at_venue()]
     if beyond:
         world.move_to(beyond)
     bot = world.run()
     assert_ended_flat(world, bot)
-    bought_back = SIZE if beyond else Decimal(0)
-    assert (SIZE + bought_back, len(world.placed("repair"))) == (world.volume("BUY"), 1 if beyond else 0)
+    repairs = 1 if beyond else 0
+    assert (SIZE + repairs * SIZE, repairs, 1) == (world.volume("BUY"), len(world.placed("repair")), len(world.placed("entry")))
 
 
 # ---- the venue refuses, removes, fills in part ---------------------------------------------------------------------------------------
