@@ -10,13 +10,15 @@ import os
 import platform
 from collections.abc import Callable, Mapping
 
-from bench import cycles, hedge_latency, startup
+from bench import cycles, exit_latency, hedge_latency, startup
 from bench.table import Row, print_rows
 
 CASES: Mapping[str, tuple[str, Callable[[], list[Row]]]] = {
     "hedge_latency": ("Maker fill → hedge request, quiet", hedge_latency.quiet),
     "hedge_latency_busy": ("Maker fill → hedge request under a flood of public frames", hedge_latency.busy),
     "hedge_latency_pinned": ("Maker fill → hedge request, the bot confined to one core", hedge_latency.pinned),
+    "exit_latency": ("Take-profit fill → cancel of its stop, quiet", exit_latency.quiet),
+    "exit_latency_busy": ("Take-profit fill → cancel of its stop under a flood of public frames", exit_latency.busy),
     "calls": ("REST calls of 200 cycles with immediate fills, default limits", cycles.calls),
     "memory": ("Memory of the bot over 200 cycles", cycles.memory),
     "startup": ("Process start → first quote at the venue", startup.start),

@@ -11,7 +11,7 @@ import os
 
 from bench import rig
 from bench.limit import Limit
-from bench.table import Row, at_most, quantile
+from bench.table import Row, latency_rows
 
 FILLS = 500
 CYCLES_A_LOOK = 10
@@ -35,7 +35,7 @@ def pinned() -> list[Row]:
 
 
 def _measure(*, churn: float, core: int | None = None) -> list[Row]:
-    with Limit() as limit, rig.run("brisk", churn=churn, core=core) as (venues, bot):
+    with Limit("hedge") as limit, rig.run("brisk", churn=churn, core=core) as (venues, bot):
         bot.until_cycles(CYCLES_A_LOOK)
         frames = bot.frame_rate()
         cycles = CYCLES_A_LOOK
@@ -47,19 +47,5 @@ def _measure(*, churn: float, core: int | None = None) -> list[Row]:
         Row("fills", f"{report['fills']}"),
         Row("of these without a hedge of their own", f"{report['unpaired']}"),
         Row("public and private frames a second", f"{frames:.0f}"),
-        *_rows("fill frame out → hedge request in", pairs, limit.latencies_us),
-    ]
-
-
-def _rows(name: str, pairs: list[float], limit: list[float]) -> list[Row]:
-    floor = quantile(limit, 0.5)
-    p50, p99 = quantile(pairs, 0.5), quantile(pairs, 0.99)
-    return [
-        Row("raw-socket limit, p50 / p99", f"{floor / 1e3:.2f} / {quantile(limit, 0.99) / 1e3:.2f} ms"),
-        at_most(f"{name}, p50", p50 / 1e3, 2.5, " ms"),
-        Row(f"{name}, p90", f"{quantile(pairs, 0.9) / 1e3:.2f} ms"),
-        at_most(f"{name}, p99", p99 / 1e3, 6, " ms"),
-        Row(f"{name}, max", f"{max(pairs) / 1e3:.2f} ms"),
-        at_most("p50 as a multiple of the limit", p50 / floor, 5, " ×", 1),
-        at_most("p99 as a multiple of the limit's p50", p99 / floor, 10, " ×", 1),
+        *latency_rows("fill frame out → hedge request in", pairs, limit.latencies_us),
     ]

@@ -21,13 +21,19 @@ from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 PATIENCE_S = 600.0
-VENUES = ("grvt", "backpack")
 _FOREIGN = ("GRVT_", "BACKPACK_", "APEX_", "PARADEX_")
-_CONFIG = """
-[run]
-state_dir  = "state"
-iterations = {iterations}
 
+
+class Strategy(NamedTuple):
+    """What the bot is to do, and where. ``text``: its part of the configuration."""
+
+    venues: tuple[str, ...]
+    text: str
+
+
+HEDGE = Strategy(
+    ("grvt", "backpack"),
+    """
 [strategy]
 kind           = "hedge"
 ticker         = "ETH"
@@ -37,9 +43,25 @@ size           = "0.10"
 max_delta      = "0.10"
 max_position   = "0.50"
 max_daily_loss = "1000000"
-fx             = {{ "USDC/USDT" = "1.0" }}
-{endpoints}
-"""
+fx             = { "USDC/USDT" = "1.0" }
+""",
+)
+BRACKET = Strategy(
+    ("apex",),
+    """
+[strategy]
+kind           = "bracket"
+ticker         = "ETH"
+size           = "0.10"
+max_daily_loss = "1000000"
+
+[strategy.bracket]
+venue = "apex"
+side  = "BUY"
+take_profit_pct = "0.02"
+stop_loss_pct   = "5"
+""",
+)
 
 
 class GaveUp(Exception):
@@ -59,8 +81,9 @@ def until(condition: Callable[[], Any], what: str, *, every_s: float = 0.2) -> A
 class Venues:
     """One simulator process without added delays; it ends with ``close``."""
 
-    def __init__(self, market: str, churn: float) -> None:
+    def __init__(self, names: tuple[str, ...], market: str, churn: float) -> None:
         command = [sys.executable, "-m", "simulator", "--latency", "none", "--market", market, "--churn", str(churn)]
+        command += ["--venues", ",".join(names)]
         pipe = subprocess.PIPE
         self._child = subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True, start_new_session=True)
         assert self._child.stdout is not None
@@ -72,7 +95,13 @@ class Venues:
         self._child.communicate(timeout=PATIENCE_S)
 
     def get(self, path: str) -> Any:
-        with urllib.request.urlopen(self.directory["control"] + path, timeout=PATIENCE_S) as answer:
+        return self._ask(path, None)
+
+    def post(self, path: str, **body: Any) -> Any:
+        return self._ask(path, json.dumps(body).encode())
+
+    def _ask(self, path: str, body: bytes | None) -> Any:
+        with urllib.request.urlopen(self.directory["control"] + path, body, timeout=PATIENCE_S) as answer:
             return json.load(answer)
 
     def requests(self) -> dict[str, dict[str, dict[str, int]]]:
@@ -84,10 +113,12 @@ class Venues:
 class Bot:
     """``supervisor.py run`` as a process of its own, its state in a folder of its own."""
 
-    def __init__(self, folder: Path, venues: Venues, *, iterations: int, arguments: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, folder: Path, venues: Venues, strategy: Strategy, *, iterations: int, arguments: tuple[str, ...] = ()
+    ) -> None:
         self.state = folder / "state"
         self.started_at = time.time()
-        config, keys = _write_files(folder, venues, iterations)
+        config, keys = _write_files(folder, venues, strategy, iterations)
         command = [sys.executable, str(ROOT / "supervisor.py"), "run", str(config), "--env-file", str(keys), *arguments]
         self._output = folder / "output"
         with self._output.open("wb") as output:
@@ -102,6 +133,9 @@ class Bot:
     def is_over(self) -> bool:
         return self._child.poll() is not None
 
+    def output(self) -> str:
+        return self._output.read_text("utf-8")
+
     def done_cycles(self) -> int:
         """Whole lines of cycles.csv below its header."""
         try:
@@ -112,7 +146,7 @@ class Bot:
     def until_cycles(self, count: int) -> None:
         until(lambda: self.done_cycles() >= count or self.is_over(), f"{count} cycles")
         if self.done_cycles() < count:
-            raise GaveUp(f"the bot ended after {self.done_cycles()} cycles: {self._output.read_text('utf-8')[-500:]}")
+            raise GaveUp(f"the bot ended after {self.done_cycles()} cycles: {self.output()[-500:]}")
 
     def memory(self) -> Memory:
         fields = dict(line.split(":", 1) for line in Path(f"/proc/{self.pid}/status").read_text().splitlines())
@@ -131,22 +165,22 @@ class Bot:
 
     def frame_rate(self, over_s: float = 5.0) -> float:
         """Stream frames received per second."""
-        before, began = self._frames(), time.monotonic()
+        before, began = self.metric("ws_events_received"), time.monotonic()
         time.sleep(over_s)
-        return (self._frames() - before) / (time.monotonic() - began)
+        return (self.metric("ws_events_received") - before) / (time.monotonic() - began)
 
     def is_deciding(self) -> bool:
         """Whether a first order was decided."""
         log = self.state / "log.jsonl"
         return log.exists() and b'"OrderSubmitted"' in log.read_bytes()
 
-    def _frames(self) -> int:
+    def metric(self, name: str) -> float:
         """By its own health dump."""
         dump = self.state / "health.json"
         before = dump.stat().st_mtime_ns if dump.exists() else 0
         self._child.send_signal(signal.SIGUSR1)
         until(lambda: dump.exists() and dump.stat().st_mtime_ns != before, "a health dump", every_s=0.01)
-        return int(json.loads(dump.read_bytes())["metrics"]["ws_events_received"])
+        return float(json.loads(dump.read_bytes())["metrics"][name])
 
     def stop(self) -> int:
         if not self.is_over():
@@ -161,14 +195,20 @@ class Memory(NamedTuple):
 
 @contextmanager
 def run(
-    market: str, *, iterations: int = 0, churn: float = 0.0, core: int | None = None, arguments: tuple[str, ...] = ()
+    market: str,
+    strategy: Strategy = HEDGE,
+    *,
+    iterations: int = 0,
+    churn: float = 0.0,
+    core: int | None = None,
+    arguments: tuple[str, ...] = (),
 ) -> Iterator[tuple[Venues, Bot]]:
     """Venues and a bot that trades with them; both are gone afterwards. ``churn``: more public frames per second; ``core``: the only
     one that the bot may run on."""
     with tempfile.TemporaryDirectory(prefix="perpfarm-bench-") as name:
-        venues = Venues(market, churn)
+        venues = Venues(strategy.venues, market, churn)
         try:
-            bot = Bot(Path(name), venues, iterations=iterations, arguments=arguments)
+            bot = Bot(Path(name), venues, strategy, iterations=iterations, arguments=arguments)
             if core is not None:
                 os.sched_setaffinity(bot.pid, {core})
             try:
@@ -179,13 +219,13 @@ def run(
             venues.close()
 
 
-def _write_files(folder: Path, venues: Venues, iterations: int) -> tuple[Path, Path]:
-    lines = []
-    for venue in VENUES:
+def _write_files(folder: Path, venues: Venues, strategy: Strategy, iterations: int) -> tuple[Path, Path]:
+    lines = [f'[run]\nstate_dir = "state"\niterations = {iterations}\n{strategy.text}']
+    for venue in strategy.venues:
         lines.append(f"[venues.{venue}.endpoints]")
         lines += [f'{key} = "{url}"' for key, url in venues.directory[venue].items()]
     config, keys = folder / "bot.toml", folder / "bot.env"
-    config.write_text(_CONFIG.format(iterations=iterations, endpoints="\n".join(lines)))
+    config.write_text("\n".join(lines))
     keys.touch(mode=0o600)
     named = {name: value for account in venues.directory["accounts"].values() for name, value in account.items()}
     keys.write_text("".join(f"{name}={value}\n" for name, value in named.items()))

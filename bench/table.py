@@ -24,6 +24,21 @@ def quantile(values: Sequence[float], share: float) -> float:
     return ordered[min(int(len(ordered) * share), len(ordered) - 1)]
 
 
+def latency_rows(name: str, pairs_us: Sequence[float], limit_us: Sequence[float]) -> list[Row]:
+    """Latencies against the goals in milliseconds and in multiples of the raw-socket limit of the same minutes; both are microseconds."""
+    floor = quantile(limit_us, 0.5)
+    p50, p99 = quantile(pairs_us, 0.5), quantile(pairs_us, 0.99)
+    return [
+        Row("raw-socket limit, p50 / p99", f"{floor / 1e3:.2f} / {quantile(limit_us, 0.99) / 1e3:.2f} ms"),
+        at_most(f"{name}, p50", p50 / 1e3, 2.5, " ms"),
+        Row(f"{name}, p90", f"{quantile(pairs_us, 0.9) / 1e3:.2f} ms"),
+        at_most(f"{name}, p99", p99 / 1e3, 6, " ms"),
+        Row(f"{name}, max", f"{max(pairs_us) / 1e3:.2f} ms"),
+        at_most("p50 as a multiple of the limit", p50 / floor, 5, " ×", 1),
+        at_most("p99 as a multiple of the limit's p50", p99 / floor, 10, " ×", 1),
+    ]
+
+
 def print_rows(title: str, rows: Sequence[Row]) -> None:
     print(f"\n{title}")
     for row in rows:

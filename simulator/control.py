@@ -103,6 +103,7 @@ class Control:
             ("GET", "/orders"): self._orders,
             ("GET", "/requests"): self._requests,
             ("GET", "/hedge-latency"): self._hedge_latency,
+            ("GET", "/exit-latency"): self._exit_latency,
             ("POST", "/fault"): self._fault,
             ("POST", "/fault/clear"): self._clear,
             ("POST", "/kick"): self._kick,
@@ -157,7 +158,11 @@ class Control:
 
     async def _hedge_latency(self, request: HttpRequest) -> Json:
         """``HedgeStopwatch.report``: GRVT maker fills against the Backpack orders that followed them."""
-        return self._site.stopwatch.report()
+        return self._site.hedges.report()
+
+    async def _exit_latency(self, request: HttpRequest) -> Json:
+        """``ExitStopwatch.report``: ApeX take-profits against the cancels of their stops."""
+        return self._site.exits.report()
 
     async def _fault(self, request: HttpRequest) -> Json:
         rule = _body(request, dict[str, Any])

@@ -56,7 +56,7 @@ class MarketProfile(NamedTuple):
     basis_ticks: int
     spread_ticks: int
     conflate_s: float = 0.05
-    """For how long the hedge venue gathers changes of its book into one public frame; 0: each change is a frame."""
+    """For how long Backpack gathers changes of its book into one public frame, and half as long as ApeX does; 0: each change is a frame."""
     churn_rate: float = 0.0
     """Changes per second of one level near the hedge venue's touch, on top of everything else: public frames without a trade."""
 

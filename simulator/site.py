@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Literal, TypeAlias
 
-from simulator.apex import ApexFace, ApexLimits
+from simulator.apex import ApexFace, ApexLimits, ApexTimes
 from simulator.backpack import BackpackFace, BackpackLimits
 from simulator.clock import Clock, Delays
 from simulator.exchange import Exchange
@@ -31,7 +31,7 @@ from simulator.listing import (
 )
 from simulator.market import MarketMaker, MarketProfile
 from simulator.net import Drop, HttpHandler, HttpReply, HttpRequest, HttpServer, WsFace, WsPeer, WsServer, serve_http, serve_ws
-from simulator.stopwatch import HedgeStopwatch, TimedSocket
+from simulator.stopwatch import ExitStopwatch, HedgeStopwatch, Stopwatch, TimedSocket
 
 ChannelName: TypeAlias = Literal["market", "account"]
 CHANNELS: tuple[ChannelName, ...] = ("market", "account")
@@ -66,7 +66,7 @@ class SharedSocket:
 class VenueSite:
     """One venue on its ports. ``shared``: set where one socket port carries both channels."""
 
-    def __init__(self, name: str, exchange: Exchange, face: Face, stopwatch: HedgeStopwatch) -> None:
+    def __init__(self, name: str, exchange: Exchange, face: Face, stopwatch: Stopwatch) -> None:
         self.name = name
         self.account = ACCOUNTS[name]
         self.exchange = exchange
@@ -84,7 +84,7 @@ class VenueSite:
             trading = TimedSocket(self.face.trading, self._stopwatch)
             self.sockets = {"market": await serve_ws(self.face.market), "account": await serve_ws(trading)}
         else:
-            self.shared = SharedSocket(self.face.ws)
+            self.shared = SharedSocket(TimedSocket(self.face.ws, self._stopwatch))
             server = await serve_ws(self.shared, ping_interval=60 if isinstance(self.face, BackpackFace) else None)
             self.sockets = {"market": server, "account": server}
 
@@ -143,7 +143,8 @@ class Site:
     ) -> None:
         self.clock = clock
         self.nemesis = Nemesis(seed)
-        self.stopwatch = HedgeStopwatch()
+        self.hedges = HedgeStopwatch()
+        self.exits = ExitStopwatch()
         self._profile = profile
         self._delays = delays
         exchanges = {name: Exchange(name, INSTRUMENTS[name], FEES[name]) for name in venues}
@@ -153,7 +154,8 @@ class Site:
             base: MarketMaker(profile, seed, _listed(exchanges, base), clock, price=price) for base, price in PRICES.items()
         }
         self.venues = {
-            name: VenueSite(name, exchange, self._face(name, exchange), self.stopwatch) for name, exchange in exchanges.items()
+            name: VenueSite(name, exchange, self._face(name, exchange), self.exits if name == APEX else self.hedges)
+            for name, exchange in exchanges.items()
         }
 
     def _face(self, name: str, exchange: Exchange) -> Face:
@@ -163,7 +165,8 @@ class Site:
         if name == BACKPACK:
             limits = BackpackLimits(conflate_s=self._profile.conflate_s)
             return BackpackFace(exchange, clock, nemesis, delays=delays, limits=limits, credentials=credentials)
-        apex_limits = ApexLimits(times=REAL_APEX_TIMES) if delays != Delays() else None
+        times = REAL_APEX_TIMES if delays != Delays() else ApexTimes()
+        apex_limits = ApexLimits(conflate_s=2 * self._profile.conflate_s, times=times)
         apex = ApexFace(exchange, clock, nemesis, delays=delays, limits=apex_limits, credentials=credentials)
         apex.mover = self._drift_to
         return apex
