@@ -73,7 +73,8 @@ class MarketChange(msgspec.Struct, forbid_unknown_fields=True):
 
 class Trick(msgspec.Struct, forbid_unknown_fields=True):
     """Something only this venue can do: grvt ``expire_cookies`` (``is_on``: open sockets too), ``skip_sequence`` (``stream``, ``count``),
-    ``restart_gateway``, ``maintenance`` (``is_on``), ``instrument_status`` (``symbol``, ``status``); backpack ``gap`` (``symbol``),
+    ``restart_gateway``, ``maintenance``, ``ignores_pairs`` (``is_on``), ``instrument_status`` (``symbol``, ``status``),
+    ``cancel_by_user`` (``client_id``), ``force_price`` (as ApeX's); backpack ``gap`` (``symbol``),
     ``margin_short`` (``is_on``), ``slow_cancels`` (``delay_s``, null = at once); apex ``gap`` (``symbol``), ``margin_short``,
     ``cancels_sibling``, ``ignores_reduce_only``, ``garbled_cancels`` (``is_on``), ``failing_fills`` (``status``, "" = none),
     ``history_frame`` (``status``: snapshot, delta or ""), ``force_price`` (``symbol``, ``price``: within the house's basis of it),
@@ -89,6 +90,7 @@ class Trick(msgspec.Struct, forbid_unknown_fields=True):
     delay_s: float | None = None
     price: Decimal | None = None
     order_id: int = 0
+    client_id: str = ""
 
 
 class Control:
@@ -274,6 +276,12 @@ def _grvt_trick(face: GrvtFace, trick: Trick) -> bool:
             face.restart_gateway()
         case "maintenance":
             face.set_maintenance(is_on=trick.is_on)
+        case "ignores_pairs":
+            face.set_ignores_pairs(is_on=trick.is_on)
+        case "cancel_by_user":
+            face.cancel_by_user(trick.client_id)
+        case "force_price" if trick.price is not None:
+            face.force_price(trick.symbol, trick.price)
         case "instrument_status":
             face.set_instrument_status(trick.symbol, trick.status)
         case _:

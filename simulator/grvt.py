@@ -12,6 +12,7 @@ from decimal import Decimal
 from email.utils import formatdate
 from functools import partial
 
+from core.types import Side
 from simulator import grvt_wire as wire
 from simulator.buckets import Rate, TokenBuckets
 from simulator.clock import Clock, Delays
@@ -51,6 +52,7 @@ CLASS_OF: Mapping[str, str] = {
     "account_summary": "summary",
     "get_sub_accounts": "summary",
     "cancel_all_orders": "bulk",
+    "bulk_orders": "create_order",
     "cancel_on_disconnect": "slow",
     "login": "login",
     "instrument": "market",
@@ -81,6 +83,7 @@ class GrvtFace:
         limits: Mapping[str, Rate] | None = None,
         deposit: Decimal = Decimal(10_000),
     ) -> None:
+        self._exchange = exchange
         self._clock = clock
         self._nemesis = nemesis
         self._delays = delays
@@ -94,6 +97,8 @@ class GrvtFace:
         market_hub = Hub(clock, nemesis, "market", stream_s=delays.stream_s)
         account_hub = Hub(clock, nemesis, "account", stream_s=delays.stream_s)
         self._hubs = (market_hub, account_hub)
+        self.mover: Callable[[str, Decimal], None] = _stay
+        """How ``force_price`` moves the book: by the hand of the market maker that keeps it, if one does."""
         self._market_data = MarketData(exchange, clock, market_hub)
         self._desk = Desk(
             exchange,
@@ -136,6 +141,22 @@ class GrvtFace:
         """While on, create_order answers 1009 with HTTP 503 (grvt.md §6)."""
         self._desk.is_in_maintenance = is_on
 
+    def set_ignores_pairs(self, *, is_on: bool) -> None:
+        """While on, an OCO pair is accepted and its orders know nothing of each other."""
+        self._desk.conditionals.ignores_pairs = is_on
+
+    def cancel_by_user(self, client_order_id: str) -> None:
+        """What the account's owner does on the web page; the venue calls it what it calls a client's own cancel."""
+        self._desk.call("cancel_order", {"sub_account_id": self.account, "client_order_id": client_order_id})
+
+    def force_price(self, symbol: str, price: Decimal) -> None:
+        """The market trades at ``price`` (on the tick): the house moves there, and one taker follows."""
+        before = self._market_data.last(symbol) or price
+        self._exchange.advance(self._clock.now())
+        self.mover(symbol, price)
+        side = Side.SELL if price <= before else Side.BUY
+        self._exchange.place("flow", symbol, side, self._exchange.instruments[symbol].min_quantity, None)
+
     # -- answering ------------------------------------------------------------------------------------------------------
 
     def is_authenticated(self, headers: Mapping[str, str], query: Mapping[str, str]) -> bool:
@@ -156,7 +177,8 @@ class GrvtFace:
             raise GrvtError(1004)
         if not is_authenticated:
             raise GrvtError(1000)
-        self._meter(route)
+        orders = params.get("orders") if route == "bulk_orders" else None
+        self._meter(route, len(orders) if isinstance(orders, list) else 1)
         return self._desk.call(route, params)
 
     async def rest(self, request: HttpRequest) -> HttpReply | Drop:
@@ -209,7 +231,7 @@ class GrvtFace:
         if request.path == "/auth/api_key/login":
             return self._login(wire.parse_object(request.body))
         prefix, _, route = request.path.rpartition("/")
-        if prefix != "/full/v1":
+        if prefix != f"/full/{wire.version_of(route)}":
             raise GrvtError(1004)
         is_authenticated = self.is_authenticated(request.headers, request.query)
         return _ok(self.answer(route, wire.parse_object(request.body), is_authenticated=is_authenticated))
@@ -233,8 +255,9 @@ class GrvtFace:
         }
         return _ok(account, ("Set-Cookie", cookie), ("X-Grvt-Account-Id", self._credentials["account_id"]))
 
-    def _meter(self, route: str) -> None:
-        if not self._buckets.take(CLASS_OF[route], self._clock.now()):
+    def _meter(self, route: str, count: int = 1) -> None:
+        """``count``: orders of a bulk request, each of which costs as much as one alone (grvt.md §4)."""
+        if not all(self._buckets.take(CLASS_OF[route], self._clock.now()) for _ in range(count)):
             raise GrvtError(1006)
 
     def _refusal(self, error: GrvtError, *, retry_after_s: float | None = None) -> HttpReply:
@@ -260,6 +283,10 @@ def _publish(hub: Hub, sub_account_id: str, stream: str, symbol: str, feed: Json
 
 def _ok(body: Json, *headers: tuple[str, str]) -> HttpReply:
     return HttpReply(200, wire.dump(body).encode(), (("Content-Type", "application/json"), *headers))
+
+
+def _stay(_symbol: str, _price: Decimal) -> None:
+    """Nobody keeps this book."""
 
 
 def _ignore(_reply: HttpReply) -> None:

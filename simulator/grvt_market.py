@@ -62,6 +62,10 @@ class MarketData:
         bids, asks = self._exchange.book(symbol, 1)
         if bids and asks:
             return ((bids[0][0] + asks[0][0]) / 2).quantize(_NANO)
+        return self.last(symbol)
+
+    def last(self, symbol: str) -> Decimal | None:
+        """Price of the last trade."""
         trades = self._trades.get(symbol)
         return Decimal(trades[-1]["price"]) if trades else None
 

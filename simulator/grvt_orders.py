@@ -14,6 +14,7 @@ from core.instrument import Instrument
 from core.types import ZERO, Side
 from simulator import grvt_signing as signing
 from simulator import grvt_wire as wire
+from simulator.grvt_triggers import Trigger, trigger_metadata, trigger_of
 from simulator.grvt_wire import GrvtError, Json
 from simulator.ledger import SimOrder
 
@@ -39,6 +40,7 @@ class OrderRecord:
     expires_at: float
     created_at: float
     body: Json
+    trigger: Trigger | None = None
     digest: bytes = b""
     order_id: str = NO_ID
     exchange_id: int | None = None
@@ -70,7 +72,7 @@ class OrderRecord:
 
 
 def read_order(order: Json, contracts: Mapping[str, Instrument], now: float) -> OrderRecord:
-    """The order a ``create_order`` body describes, its rules checked but for signature and account; raises GrvtError."""
+    """The order that an object of ``create_order`` or ``bulk_orders`` describes, checked but for signature and account; raises GrvtError."""
     _check_fields_of_the_venue(order)
     contract, leg = _leg(order, contracts)
     tif = _time_in_force(order)
@@ -89,6 +91,7 @@ def read_order(order: Json, contracts: Mapping[str, Instrument], now: float) -> 
         expires_at=wire.uint_of(signature.get("expiration")) / 1e9,
         created_at=now,
         body={},
+        trigger=trigger_of(metadata),
     )
     record.body = _canonical(order, record, signature)
     return record
@@ -139,10 +142,10 @@ def check_reduce_only(record: OrderRecord, position: Decimal) -> None:
 
 
 def outcome(status: str, reason: str, *, was_open: bool) -> tuple[str, str]:
-    """GRVT's status and reason for an exchange order: an order that never opened ends REJECTED, not CANCELLED (grvt.md §3)."""
+    """GRVT's status and reason for an exchange order: one that never opened ends REJECTED, any other CANCELLED (grvt.md §3)."""
     if status in ("OPEN", "FILLED"):
         return status, "UNSPECIFIED"
-    return ("CANCELLED" if was_open and status != "REJECTED" else "REJECTED"), reason
+    return ("CANCELLED" if was_open else "REJECTED"), reason
 
 
 def _check_fields_of_the_venue(order: Json) -> None:
@@ -152,7 +155,6 @@ def _check_fields_of_the_venue(order: Json) -> None:
         (lambda: wire.uint_of(metadata.get("client_order_id")) == 0, 2011),
         (lambda: bool(order.get("state")), 2050),
         (lambda: wire.uint_of(metadata.get("create_time")) != 0, 2051),
-        (lambda: metadata.get("trigger") not in (None, wire.NO_TRIGGER), 2112),
     )
     for is_wrong, code in checks:
         if is_wrong():
@@ -218,16 +220,16 @@ def _canonical(order: Json, record: OrderRecord, signature: Json) -> Json:
             "nonce": wire.uint_of(signature.get("nonce"), bits=32),
             "chain_id": str(wire.uint_of(signature.get("chain_id"))),
         },
-        "metadata": metadata(record.client_order_id, record.created_at),
+        "metadata": _metadata(record),
     }
 
 
-def metadata(client_order_id: str, created_at: float) -> Json:
-    """OrderMetadata of an order without trigger or broker (live reply, grvt.md §4)."""
+def _metadata(record: OrderRecord) -> Json:
+    """OrderMetadata of an order without broker (live reply, grvt.md §4)."""
     return {
-        "client_order_id": client_order_id,
-        "create_time": wire.nanoseconds(created_at),
-        "trigger": wire.NO_TRIGGER,
+        "client_order_id": record.client_order_id,
+        "create_time": wire.nanoseconds(record.created_at),
+        "trigger": trigger_metadata(record.trigger),
         "broker": "UNSPECIFIED",
         "is_position_transfer": False,
         "allow_crossing": False,

@@ -177,7 +177,7 @@ class GrvtSocket:
             return self._unsubscribe(session, params)
         prefix, _, route = method.partition("/")
         routes = self._desk.routes if self._desk is not None else self._feeds.routes if self._feeds is not None else {}
-        if prefix != "v1" or route not in routes:
+        if prefix != wire.version_of(route) or route not in routes:
             raise GrvtError(1004)
         return self._gateway.answer(route, params, is_authenticated=session.is_authenticated)
 

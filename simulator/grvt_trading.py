@@ -15,8 +15,19 @@ from core.types import ZERO, Side
 from simulator import grvt_orders as orders
 from simulator import grvt_wire as wire
 from simulator.clock import Clock
-from simulator.exchange import Event, Exchange, ExchangeRefused, FillEvent, OrderEvent, PositionEvent, SimOrder
+from simulator.exchange import (
+    BookEvent,
+    Event,
+    Exchange,
+    ExchangeRefused,
+    FillEvent,
+    OrderEvent,
+    PositionEvent,
+    SimOrder,
+    TradeEvent,
+)
 from simulator.grvt_account import PositionBook, fee_rate_text, fee_text, page, summary
+from simulator.grvt_conditional import CLIENT_CANCEL, Conditionals, is_pair
 from simulator.grvt_market import MarketData
 from simulator.grvt_orders import OrderRecord
 from simulator.grvt_wire import GrvtError, Json
@@ -26,6 +37,7 @@ SPEED_BUMP_S = 0.025
 
 TTL_DEFAULT_MS, TTL_STEP_MS, TTL_MAX_MS = 100, 100, 5000
 COUNTDOWN_OFF_MS, COUNTDOWN_MAX_MS = 1000, 300_000
+BULK_MAX = 100
 _OWN_COUNTER = 1 << 62
 _EXPIRY_MARGIN_S = 0.001
 """The expiry timer looks a little late: a float of epoch seconds may fall just short of the moment."""
@@ -79,8 +91,10 @@ class Desk:
         self._countdown = 0
         self._own_ids = _OWN_COUNTER
         self.is_in_maintenance = False
+        self.conditionals = Conditionals(clock, market, self._place, self._end_dormant)
         self.routes: Mapping[str, Callable[[Json], Json]] = {
             "create_order": self._create,
+            "bulk_orders": self._bulk,
             "cancel_order": self._cancel,
             "cancel_all_orders": self._cancel_all,
             "cancel_on_disconnect": self._cancel_on_disconnect,
@@ -109,21 +123,51 @@ class Desk:
     # -- creating -----------------------------------------------------------------------------------------------------
 
     def _create(self, params: Json) -> Json:
-        order = params.get("order")
+        return {"result": self._accept(self._admitted(params.get("order"), foreign_code=2003))}
+
+    def _bulk(self, params: Json) -> Json:
+        """Cancels, then creates: many plain orders, or one trigger order, or one OCO pair; all or none of it is accepted (grvt.md §4)."""
+        created, order_ids, client_ids = (params.get(name) or [] for name in ("orders", "order_i_ds", "client_order_i_ds"))
+        if not all(isinstance(found, list) for found in (created, order_ids, client_ids)):
+            raise GrvtError(1003)
+        if order_ids and client_ids:
+            raise GrvtError(2233)
+        if max(len(created), len(order_ids), len(client_ids)) > BULK_MAX:
+            raise GrvtError(2235)
+        records = [self._admitted(order, foreign_code=1001) for order in created]
+        self._check_bulk(records)
+        for name, found in (("order_id", order_ids), ("client_order_id", client_ids)):
+            for each in found:
+                self._cancel({name: each, "time_to_live_ms": params.get("time_to_live_ms")})
+        if is_pair(records):
+            self.conditionals.link(*records)
+        acks = [{"ack": True} for _ in (*order_ids, *client_ids)]
+        return {"orders": [_unstated(self._accept(record)) for record in records] or None, "cancel_acks": acks}
+
+    def _check_bulk(self, records: list[OrderRecord]) -> None:
+        if len({record.contract.symbol for record in records}) > 1:
+            raise GrvtError(2234)
+        if len({record.client_order_id for record in records}) < len(records):
+            raise GrvtError(2012)
+        is_alone = len(records) == 1 or not any(record.trigger for record in records)
+        if records and not (is_alone or is_pair(records)):
+            raise GrvtError(2236)
+
+    def _admitted(self, order: object, *, foreign_code: int) -> OrderRecord:
+        """The order as a record that nobody knows of yet, or the one that the same signature has made before."""
         if not isinstance(order, dict):
             raise GrvtError(1003)
         if self.is_in_maintenance:
             raise GrvtError(1009)
         if str(order.get("sub_account_id")) != self._account:
-            raise GrvtError(2003)
+            raise GrvtError(foreign_code)
         now = self._clock.now()
         record = orders.read_order(order, self._exchange.instruments, now)
         orders.check_numbers(record, self._market.mark(record.contract.symbol))
         orders.check_signature(record, signer=self._signer, chain_id=self._chain_id, now=now)
-        if record.digest in self._acks:
-            return self._acks[record.digest]
-        self._check_admission(record)
-        return self._accept(record)
+        if record.digest not in self._acks:
+            self._check_admission(record)
+        return record
 
     def _check_admission(self, record: OrderRecord) -> None:
         same_id = self._by_client_id.get(record.client_order_id)
@@ -137,10 +181,12 @@ class Desk:
         orders.check_reduce_only(record, self._exchange.position(self._account, record.contract.symbol))
 
     def _accept(self, record: OrderRecord) -> Json:
+        """The order as it is acknowledged: before the engine has seen it. A repetition gets the same word and does nothing."""
+        if record.digest in self._acks:
+            return self._acks[record.digest]
         self._records.append(record)
         self._by_client_id[record.client_order_id] = record
-        ack = {"result": record.wire()}
-        self._acks[record.digest] = ack
+        ack = self._acks[record.digest] = record.wire()
         if self._is_bumped and not record.is_post_only:
             self._clock.call_later(SPEED_BUMP_S, partial(self._arrive, record))
         else:
@@ -156,6 +202,11 @@ class Desk:
             self._refuse(record, "EXCEED_MAX_SIGNATURE_EXPIRATION")
         elif record.time_in_force == "FILL_OR_KILL" and not self._is_fillable(record):
             self._refuse(record, "FOK_CANCEL")
+        elif record.trigger is not None:
+            self._name_own(record)
+            record.become("OPEN", "UNSPECIFIED", leaves=record.quantity, traded=ZERO, average=ZERO, time=self._clock.now())
+            self._show(record)
+            self.conditionals.wait(record)
         else:
             self._place(record)
 
@@ -184,10 +235,22 @@ class Desk:
 
     def _refuse(self, record: OrderRecord, reason: str) -> None:
         """Ends an order that never came before the exchange: never open, so REJECTED (grvt.md §3)."""
+        if record.order_id == orders.NO_ID:
+            self._name_own(record)
+        was_open = record.status == "OPEN"
+        self._end(record, "CANCELLED" if was_open else "REJECTED", reason)
+
+    def _end_dormant(self, record: OrderRecord, reason: str) -> None:
+        self._end(record, "CANCELLED", reason)
+
+    def _end(self, record: OrderRecord, status: str, reason: str) -> None:
+        record.become(status, reason, leaves=ZERO, traded=ZERO, average=ZERO, time=self._clock.now())
+        self._show(record)
+
+    def _name_own(self, record: OrderRecord) -> None:
+        """An id for an order that the exchange has not seen."""
         self._own_ids += 1
         self._name(record, self._own_ids)
-        record.become("REJECTED", reason, leaves=ZERO, traded=ZERO, average=ZERO, time=self._clock.now())
-        self._show(record)
 
     def _is_fillable(self, record: OrderRecord) -> bool:
         bids, asks = self._exchange.book(record.contract.symbol, 10_000)
@@ -227,9 +290,11 @@ class Desk:
             self._show_cancel(client_id, "EXPIRED")
 
     def _withdraw(self, record: OrderRecord | None) -> bool:
-        if record is None or record.exchange_id is None:
+        if record is None:
             return False
-        return self._exchange.cancel(record.exchange_id, "CLIENT_CANCEL") is not None
+        if record.exchange_id is None:
+            return self.conditionals.withdraw(record, CLIENT_CANCEL)
+        return self._exchange.cancel(record.exchange_id, CLIENT_CANCEL) is not None
 
     def _cancel_all(self, params: Json) -> Json:
         self._cancel_open("CLIENT_BULK_CANCEL", params)
@@ -239,6 +304,9 @@ class Desk:
         for order in self._exchange.open_orders(self._account):
             if wire.selects(params, self._exchange.instruments[order.symbol]):
                 self._exchange.cancel(order.order_id, reason)
+        for record in self.conditionals.records:
+            if wire.selects(params, record.contract):
+                self.conditionals.withdraw(record, reason)
 
     def _cancel_on_disconnect(self, params: Json) -> Json:
         """Arms, refreshes or disarms the countdown of the sub account, whole seconds (grvt.md §3)."""
@@ -268,9 +336,10 @@ class Desk:
         return {"result": record.wire()}
 
     def _open_orders(self, params: Json) -> Json:
-        """What rests now; an order still on its way to the engine is not listed (grvt.md §4)."""
-        resting = (self._record_of(order) for order in self._exchange.open_orders(self._account))
-        return {"result": [record.wire() for record in resting if wire.selects(params, record.contract)]}
+        """What rests or is dormant now; an order still on its way to the engine is not listed (grvt.md §4)."""
+        resting = [self._record_of(order) for order in self._exchange.open_orders(self._account)]
+        found = (*resting, *self.conditionals.records)
+        return {"result": [record.wire() for record in found if wire.selects(params, record.contract)]}
 
     def _order_history(self, params: Json) -> Json:
         """Orders that ended, newest first by creation."""
@@ -305,6 +374,10 @@ class Desk:
                 self._update(order)
             case PositionEvent(account=account, symbol=symbol) if account == self._account:
                 self._publish("v1.position", symbol, self._position(symbol))
+            case TradeEvent(symbol=symbol):
+                self.conditionals.check(symbol)
+            case BookEvent(symbol=symbol):
+                self.conditionals.book_changed(symbol)
             case _:
                 pass
 
@@ -331,7 +404,8 @@ class Desk:
             self._by_client_id[record.client_order_id] = record
         if record.exchange_id is None:
             record.exchange_id = order.order_id
-            self._name(record, order.order_id)
+            if record.order_id == orders.NO_ID:
+                self._name(record, order.order_id)
         return record
 
     def _name(self, record: OrderRecord, counter: int) -> None:
@@ -394,6 +468,12 @@ class Desk:
             "cancel_status": status,
         }
         self._publish("v1.cancel", "", feed)
+
+
+def _unstated(order: Json) -> Json:
+    """An order of a bulk reply: its state says nothing (grvt.md §3)."""
+    state = {"status": "UNSPECIFIED", "reject_reason": "UNSPECIFIED", "update_time": "0"}
+    return {**order, "state": {**state, "book_size": None, "traded_size": None, "avg_fill_price": None}}
 
 
 def _nine(value: Decimal) -> Decimal:

@@ -53,7 +53,18 @@ ERRORS: Mapping[int, tuple[int, str]] = {
     2065: (400, "Order size too granular"),
     2066: (400, "Order below minimum notional. Please try again with a higher price or size."),
     2067: (400, "Order below minimum notional. Please try reducing your position again with a higher price or size."),
+    2110: (400, "Invalid trigger by"),
     2112: (400, "Invalid trigger order"),
+    2113: (400, "Trigger price must be non-zero"),
+    2117: (400, "Position linked TPSL orders must be created from web or mobile clients"),
+    2233: (400, "Both order ID and client order ID cannot be provided"),
+    2234: (400, "Bulk create orders must have the same instrument"),
+    2235: (400, "Bulk orders count exceeds the maximum allowed"),
+    2236: (400, "Bulk orders does not support trigger order"),
+    2242: (
+        400,
+        "Split TPSL functionality not supported; you may be using a deprecated API, or this functionality is temporarily disabled",
+    ),
     2301: (400, "Order cancel time-to-live exceeds maximum allowed value."),
     2400: (400, "Reduce only order with no position"),
     2401: (400, "Reduce only order must not increase position size"),
@@ -75,6 +86,11 @@ NO_TRIGGER: Json = {
     "trigger_type": "UNSPECIFIED",
     "tpsl": {"trigger_by": "UNSPECIFIED", "trigger_price": "0.0", "close_position": False},
 }
+
+
+def version_of(route: str) -> str:
+    """Of the path or method that a route is called by."""
+    return "v2" if route == "bulk_orders" else "v1"
 
 
 _DECIMAL = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,30})?")

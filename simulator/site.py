@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from functools import partial
 from typing import Any, Literal, TypeAlias
 
 from simulator.apex import ApexFace, ApexLimits, ApexTimes
@@ -161,19 +162,21 @@ class Site:
     def _face(self, name: str, exchange: Exchange) -> Face:
         clock, nemesis, delays, credentials = self.clock, self.nemesis, self._delays[name], FACE_CREDENTIALS[name]
         if name == GRVT:
-            return GrvtFace(exchange, clock, nemesis, delays=delays, credentials=credentials)
+            grvt = GrvtFace(exchange, clock, nemesis, delays=delays, credentials=credentials)
+            grvt.mover = partial(self._drift_to, name)
+            return grvt
         if name == BACKPACK:
             limits = BackpackLimits(conflate_s=self._profile.conflate_s)
             return BackpackFace(exchange, clock, nemesis, delays=delays, limits=limits, credentials=credentials)
         times = REAL_APEX_TIMES if delays != Delays() else ApexTimes()
         apex_limits = ApexLimits(conflate_s=2 * self._profile.conflate_s, times=times)
         apex = ApexFace(exchange, clock, nemesis, delays=delays, limits=apex_limits, credentials=credentials)
-        apex.mover = self._drift_to
+        apex.mover = partial(self._drift_to, name)
         return apex
 
-    def _drift_to(self, symbol: str, price: Decimal) -> None:
-        """The market of an ApeX symbol moves to that price, on every venue."""
-        market = next(self.markets[each.base] for each in INSTRUMENTS[APEX] if each.symbol == symbol)
+    def _drift_to(self, venue: str, symbol: str, price: Decimal) -> None:
+        """The market of a symbol of that venue moves to that price, on every venue."""
+        market = next(self.markets[each.base] for each in INSTRUMENTS[venue] if each.symbol == symbol)
         market.drift((price / market.mid - 1) * 10_000)
 
     async def open(self) -> None:
