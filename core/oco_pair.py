@@ -14,7 +14,6 @@ from core.client_ids import ClientIds
 from core.exposure import ExposureLedger
 from core.instrument import Instrument
 from core.messages import (
-    Alert,
     BookUpdated,
     CancelOrder,
     FetchFills,
@@ -25,6 +24,7 @@ from core.messages import (
     PlaceOrder,
     QueryOrder,
 )
+from core.oco_alarms import CancelAlarm, NakedAlarm, alert
 from core.oco_legs import Leg, Legs, cover_of, keepers
 from core.oco_orders import ExitOrders, PairSettings, Retry
 from core.oco_states import PairState, transition
@@ -47,7 +47,6 @@ STOP_AGAIN_AFTER_S = 0.45
 SAME_EVENT_S = 1.0
 """A leg that ends so close to a fill of the pair was ended by the venue on account of it."""
 UNSEEN_PATIENCE_S = 2.0
-NAKED_ALARM_S = 1.0
 ENTRY_PATIENCE_S = 0.25
 """While the entry may still bring fills, a stop for all of them waits so long."""
 RESIZE_PATIENCE_S = 0.2
@@ -58,7 +57,6 @@ COVER_CLOSING_S = 0.65
 """A position that is being closed and has been without a stop for so long is covered again beside it."""
 CANCEL_AGAIN_S = (0.5, 0.5, 1.0, 2.0, 5.0)
 """A cancel that is not even acknowledged is repeated, beside what the tracker repeats: the sibling must not live on."""
-CANCEL_ALARM_S = 5.0
 CLOSE_ALARM_S = 5.0
 FILLS_LOOKBACK_S = 60.0
 BY_HAND = frozenset({"", "USER_CANCELED"})
@@ -83,7 +81,8 @@ class OcoPair:
         self.successes = 0
         self.failures = 0
         self._is_ending = False
-        self._alarmed: set[ClientOrderId] = set()
+        self._cancel_alarm = CancelAlarm()
+        self._naked_alarm = NakedAlarm()
         self._closes: set[ClientOrderId] = set()
         self._seen_held, self._seen_held_at = ZERO, 0.0
         self._exit_filled_at = float("-inf")
@@ -97,10 +96,10 @@ class OcoPair:
         self._wants_take_profit = True
         self._winner: Role | None = None
         self._was_by_hand = self._has_failed = False
-        self._is_repair_told = self._is_naked_told = self._is_close_told = False
+        self._is_repair_told = self._is_close_told = False
         self._close_reason = ""
         self._closing_since: float | None = None
-        self._uncovered_since: float | None = None
+        self._naked_alarm.over()
         self._closes.clear()
 
     # ---- facts ---------------------------------------------------------------------------------------------------------------
@@ -224,14 +223,14 @@ class OcoPair:
         if self._refusals[order.role] >= LEG_TRIES or order.permanent:
             self._has_failed = True
             self._begin_close(f"{order.role.value} leg cannot be placed", now)
-        return (_alert("leg", text, now, is_critical=True),)
+        return (alert("leg", text, now, is_critical=True),)
 
     def _removed_by_hand(self, order: OrderSnapshot, now: float) -> tuple[Message, ...]:
         """The configured policy; whatever it is, a person is told."""
         policy = self._settings.on_manual_cancel
         self._was_by_hand = True
         out: tuple[Message, ...] = (
-            _alert("manual-cancel", f"{order.role.value} leg {order.client_order_id} cancelled by hand: {policy}", now),
+            alert("manual-cancel", f"{order.role.value} leg {order.client_order_id} cancelled by hand: {policy}", now),
         )
         match policy:
             case "close":
@@ -248,7 +247,7 @@ class OcoPair:
 
     def step(self, book: BookUpdated | None, now: float) -> tuple[Message, ...]:
         """Everything that is due: cover first, then repair, then the tidy-up."""
-        out = self._judge_ended(now) + self._cancel_alarms(now)
+        out = self._judge_ended(now) + self._cancel_alarm.due(self.legs, now)
         self.legs.forget_settled()
         if self.state is PairState.RELEASED:
             out += self._cancel_open("the sibling was cancelled by hand", now)
@@ -262,7 +261,7 @@ class OcoPair:
             return out + self._repair(-held, book, now)
         if held < lot:
             return out + self._tidy_up(now)
-        out += self._naked_alarm(held, now)
+        out += self._flag_naked(held, now)
         if self._close_reason:
             return out + self._close(held, book, now)
         return out + self._protect(held, now)
@@ -312,7 +311,8 @@ class OcoPair:
     def _awaits_entry(self, now: float) -> bool:
         """One stop for an entry that comes in many fills, instead of one for each."""
         is_filling = any(order.role is Role.ENTRY for order in self._ledger.pending(makers=False))
-        return is_filling and self._uncovered_since is not None and now - self._uncovered_since < ENTRY_PATIENCE_S
+        since = self._naked_alarm.since
+        return is_filling and since is not None and now - since < ENTRY_PATIENCE_S
 
     def _take_profit(self, takes: list[Leg], held: Decimal, now: float) -> tuple[Message, ...]:
         if not self._wants_take_profit:
@@ -326,8 +326,7 @@ class OcoPair:
 
     def _tidy_up(self, now: float) -> tuple[Message, ...]:
         """Flat: every leg that may still fill must be seen to end."""
-        self._uncovered_since = None
-        self._is_naked_told = False
+        self._naked_alarm.over()
         if self.legs.is_any_open:
             return self._enter(PairState.CANCELLING, "flat", now) + self._cancel_open("position closed", now)
         if any(True for _ in self._ledger.pending(makers=False)):
@@ -360,12 +359,13 @@ class OcoPair:
         out = self._enter(PairState.CLOSING, self._close_reason, now) + self._cancel(self.legs.of(Role.TP), "closing", now)
         out += self._take(self._settings.side.opposite, held, book, now)
         lasts_s = now - (self._closing_since if self._closing_since is not None else now)
-        is_bare = self._uncovered_since is not None and now - self._uncovered_since >= COVER_CLOSING_S
+        bare_since = self._naked_alarm.since
+        is_bare = bare_since is not None and now - bare_since >= COVER_CLOSING_S
         if is_bare and self._refusals[Role.SL] < LEG_TRIES:
             out += self._cover(self.legs.of(Role.SL), held, now)
         if lasts_s >= CLOSE_ALARM_S and not self._is_close_told:
             self._is_close_told = True
-            out += (_alert("close", f"closing {held} {self._instrument.base} does not succeed", now, is_critical=True),)
+            out += (alert("close", f"closing {held} {self._instrument.base} does not succeed", now, is_critical=True),)
         return out
 
     def _repair(self, overshoot: Decimal, book: BookUpdated | None, now: float) -> tuple[Message, ...]:
@@ -378,7 +378,7 @@ class OcoPair:
         if not self._is_repair_told:
             self._is_repair_told = self._has_failed = True
             self._retries[Role.REPAIR] = Retry()
-            out += (_alert("both-legs", f"both legs filled: {overshoot} beyond flat is being repaired", now, is_critical=True),)
+            out += (alert("both-legs", f"both legs filled: {overshoot} beyond flat is being repaired", now, is_critical=True),)
         is_filling = any(leg.is_open and leg.order.filled_quantity > 0 for leg in self.legs)
         if is_filling and now - self._seen_held_at < REPAIR_PATIENCE_S:
             return out
@@ -405,7 +405,7 @@ class OcoPair:
         if retry.misses != LEG_TRIES:
             return ()
         text = f"an order over {order.quantity} {self._instrument.base} that ends the position does not fill"
-        return (_alert("close", text, now, is_critical=True),)
+        return (alert("close", text, now, is_critical=True),)
 
     # ---- orders --------------------------------------------------------------------------------------------------------------
 
@@ -451,28 +451,11 @@ class OcoPair:
 
     # ---- alarms and time -----------------------------------------------------------------------------------------------------
 
-    def _cancel_alarms(self, now: float) -> tuple[Message, ...]:
-        """A cancel that does not come to an end: the pair stays with the position, a person is told once."""
-        open_legs = {leg.order.client_order_id: leg for leg in self.legs if leg.is_open}
-        self._alarmed &= open_legs.keys()
-        fresh = [
-            key
-            for key, leg in open_legs.items()
-            if leg.cancel_sent_at is not None and now - leg.cancel_sent_at >= CANCEL_ALARM_S and key not in self._alarmed
-        ]
-        self._alarmed.update(fresh)
-        return tuple(_alert("cancel", f"leg {key} is not seen to end after its cancel", now, is_critical=True) for key in fresh)
-
-    def _naked_alarm(self, held: Decimal, now: float) -> tuple[Message, ...]:
-        """A position without a standing stop for a second is flagged, whatever is being done about it (I13)."""
-        if keepers(self.legs.of(Role.SL), held):
-            self._uncovered_since, self._is_naked_told = None, False
-            return ()
-        self._uncovered_since = now if self._uncovered_since is None else self._uncovered_since
-        if self._is_naked_told or now - self._uncovered_since < NAKED_ALARM_S:
-            return ()
-        self._is_naked_told = True
-        return (_alert("naked", f"{held} {self._instrument.base} without a standing stop", now, is_critical=True),)
+    def _flag_naked(self, held: Decimal, now: float) -> tuple[Message, ...]:
+        if not keepers(self.legs.of(Role.SL), held):
+            return self._naked_alarm.due(held, self._instrument.base, now)
+        self._naked_alarm.over()
+        return ()
 
     def deadline(self, now: float) -> float | None:
         """When a step may do something without a new event; a pair at rest waits for news alone."""
@@ -487,7 +470,3 @@ class OcoPair:
         transition(self.state, state)
         self.state = state
         return (PairStateChanged(cycle_id=self.cycle_id, state=state.value, reason=reason, at=now),)
-
-
-def _alert(key: str, text: str, now: float, *, is_critical: bool = False) -> Alert:
-    return Alert(level="critical" if is_critical else "warning", key=key, text=text, at=now)
