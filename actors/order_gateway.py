@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from actors.base import Actor, Identity
 from core.client_ids import LEASE_SIZE
@@ -22,6 +23,7 @@ from core.messages import (
     OrderDenied,
     OrderRejected,
     OrderSubmitted,
+    PlaceOco,
     PlaceOrder,
     RenewDeadMan,
 )
@@ -42,6 +44,9 @@ class DryLane:
             venue=order.venue, client_order_id=order.client_order_id, reason="dry run", code="DRY_RUN", permanent=False, at=now
         )
         return (refusal,)
+
+    def place_oco(self, pair: PlaceOco) -> tuple[Message, ...]:
+        return (*self.place(pair.stop), *self.place(pair.take_profit))
 
     def cancel(self, command: CancelOrder) -> tuple[Message, ...]:
         failure = CancelFailed(
@@ -85,7 +90,9 @@ class OrderGateway(Actor):
     def handle(self, message: Message) -> None:
         match message:
             case PlaceOrder():
-                self._place(message)
+                self._submit((message,), partial(self._lane.place, message))
+            case PlaceOco():
+                self._submit(message.orders, partial(self._lane.place_oco, message))
             case CancelOrder():
                 self._carry(self._lane.cancel(message))
             case CancelAll():
@@ -103,31 +110,45 @@ class OrderGateway(Actor):
     def stopped(self) -> None:
         self._lane.close()
 
-    def _place(self, order: PlaceOrder) -> None:
+    def _submit(self, orders: tuple[PlaceOrder, ...], send: Callable[[], tuple[Message, ...]]) -> None:
+        """All of them leave, each with its intent, or none."""
         now = time.monotonic()
-        denial = self._gate.check(order, now)
-        if denial is not None:
-            self._deny(order, denial.reason)
-            if self._gate.must_halt:
-                self._route(Alert(level="critical", key="fat-finger", text=f"{self._venue}: {denial.reason}", at=now))
+        if not (self._is_allowed(orders, now) and self._is_durable(orders)):
             return
-        try:
-            self._journal.record_intent(order, self._epoch)
-        except JournalFailed as error:
-            self._gate.handle(self._deny(order, f"no durable intent: {error}"))
-            self._alert_journal(error)
-            return
-        self._route(OrderSubmitted(order=order, at=now))
+        for order in orders:
+            self._route(OrderSubmitted(order=order, at=now))
         if self.is_revoked:
             return
-        self._sent += 1
-        self._carry(self._lane.place(order))
+        self._sent += len(orders)
+        self._carry(send())
 
-    def _deny(self, order: PlaceOrder, reason: str) -> OrderDenied:
-        now = time.monotonic()
-        denied = OrderDenied(venue=order.venue, client_order_id=order.client_order_id, role=order.role, reason=reason, at=now)
-        self._route(denied)
-        return denied
+    def _is_allowed(self, orders: tuple[PlaceOrder, ...], now: float) -> bool:
+        denial = next((found for order in orders if (found := self._gate.check(order, now)) is not None), None)
+        if denial is None:
+            return True
+        self._deny(orders, denial.reason)
+        if self._gate.must_halt:
+            self._route(Alert(level="critical", key="fat-finger", text=f"{self._venue}: {denial.reason}", at=now))
+        return False
+
+    def _is_durable(self, orders: tuple[PlaceOrder, ...]) -> bool:
+        try:
+            for order in orders:
+                self._journal.record_intent(order, self._epoch)
+        except JournalFailed as error:
+            self._deny(orders, f"no durable intent: {error}")
+            self._alert_journal(error)
+            return False
+        return True
+
+    def _deny(self, orders: tuple[PlaceOrder, ...], reason: str) -> None:
+        """The gate is told, too: it counts an order from the moment it has let it pass."""
+        for order in orders:
+            denied = OrderDenied(
+                venue=order.venue, client_order_id=order.client_order_id, role=order.role, reason=reason, at=time.monotonic()
+            )
+            self._route(denied)
+            self._gate.handle(denied)
 
     def _lease(self, message: LeaseClientIds) -> None:
         """No answer while the journal cannot be written: the owner goes on with what it has, and asks again."""

@@ -20,6 +20,7 @@ from core.messages import (
     FetchOpenOrders,
     FetchPosition,
     Message,
+    PlaceOco,
     PlaceOrder,
     QueryOrder,
     RenewDeadMan,
@@ -100,6 +101,9 @@ class _Trade:
 
     def place(self, order: PlaceOrder) -> tuple[Message, ...]:
         return _cleaned(self._lane.place(order), self._redact)
+
+    def place_oco(self, pair: PlaceOco) -> tuple[Message, ...]:
+        return _cleaned(self._lane.place_oco(pair), self._redact)
 
     def cancel(self, command: CancelOrder) -> tuple[Message, ...]:
         return _cleaned(self._lane.cancel(command), self._redact)

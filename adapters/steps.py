@@ -30,7 +30,7 @@ from pathlib import Path
 
 from adapters.journal import SqliteJournal
 from core.instrument import Instrument
-from core.messages import CancelAll, CancelOrder, FillRecorded, Message, PlaceOrder, RenewDeadMan
+from core.messages import CancelAll, CancelOrder, FillRecorded, Message, PlaceOco, PlaceOrder, RenewDeadMan
 from core.ports import Capabilities, QueryLane, Stream, TradeLane, Venue, VenueSetup
 from core.types import VenueId
 
@@ -130,6 +130,12 @@ class _Trade:
         self._steps.announce(f"sending:{order.role.value}")
         answer = self._lane.place(order)
         self._steps.announce(f"answered:{order.role.value}")
+        return answer
+
+    def place_oco(self, pair: PlaceOco) -> tuple[Message, ...]:
+        self._steps.announce("sending:oco")
+        answer = self._lane.place_oco(pair)
+        self._steps.announce("answered:oco")
         return answer
 
     def cancel(self, command: CancelOrder) -> tuple[Message, ...]:

@@ -21,6 +21,7 @@ class PlaceOrder(Message, frozen=True, kw_only=True):
     ``is_market``: the venue fills at the market, immediately or on the trigger, and ``price`` is the worst one allowed.
 
     ``not_after``: monotonic time past which the order is no longer wanted and must be denied instead of sent late.
+    ``linked_to``: the other exit of a pair that the venue was asked to link (``PlaceOco``); the end of one may be the end of both.
     ``owner`` and ``epoch`` name the actor life that decided it: a gateway refuses orders of a life that has been replaced.
     ``reference_price`` is the price the decision was taken on; the gate's collar measures against it.
     """
@@ -46,6 +47,23 @@ class PlaceOrder(Message, frozen=True, kw_only=True):
     trigger_price: Decimal | None = None
     trigger_kind: Literal["stop", "take_profit"] | None = None
     is_market: bool = False
+    linked_to: ClientOrderId | None = None
+
+
+class PlaceOco(Message, frozen=True, kw_only=True):
+    """Place two exits of one position in one request and have the venue end the other once one of them is triggered. Both or neither leave."""
+
+    stop: PlaceOrder
+    take_profit: PlaceOrder
+
+    @property
+    def orders(self) -> tuple[PlaceOrder, ...]:
+        """The one that protects comes first."""
+        return (self.stop, self.take_profit)
+
+    @property
+    def venue(self) -> VenueId:
+        return self.stop.venue
 
 
 class CancelOrder(Message, frozen=True, kw_only=True):

@@ -80,6 +80,7 @@ class ExposureLedger:
             filled_quantity=ZERO,
             recorded_quantity=ZERO,
             cycle_id=order.cycle_id,
+            linked_to=order.linked_to,
         )
         return snapshot
 

@@ -23,6 +23,7 @@ from core.commands import (
     LeaseClientIds,
     LedgerRequested,
     Message,
+    PlaceOco,
     PlaceOrder,
     QueryOrder,
     RenewDeadMan,
@@ -54,7 +55,7 @@ __all__ = [
     "FetchBook", "FetchFills", "FetchOpenOrders", "FetchPosition", "FillRecorded", "FillReported", "FillsFetched",
     "ForeignActivity", "FrameRejected", "HedgeStalled", "LeaseClientIds", "LedgerRequested", "LedgerSnapshot", "Message",
     "OpenOrdersFetched", "OrderAccepted", "OrderChanged", "OrderDenied", "OrderNotFound", "OrderRejected", "OrderReported",
-    "OrderSnapshot", "OrderSubmitted", "PairClosed", "PairStateChanged", "PlaceOrder", "PositionMismatch", "PositionReported",
+    "OrderSnapshot", "OrderSubmitted", "PairClosed", "PairStateChanged", "PlaceOco", "PlaceOrder", "PositionMismatch", "PositionReported",
     "Query", "QueryAnswer", "QueryFailed", "QueryOrder", "QuoteSkipped", "RateLimited", "RenewDeadMan", "Resync",
     "RunFinished", "SetPolling", "Stop", "SubmitNotSent", "SubmitOutcome", "SubmitUnknown", "Tick", "TradeCommand",
     "TradingStateChanged", "VenueReconciled",
@@ -323,6 +324,7 @@ class OrderSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     venue_order_id: VenueOrderId | None = None
     permanent: bool = False
+    linked_to: ClientOrderId | None = None
 
     @property
     def is_closed(self) -> bool:
@@ -488,4 +490,4 @@ QueryAnswer = OrderReported | OrderNotFound | OpenOrdersFetched | FillsFetched |
 SubmitOutcome = OrderAccepted | OrderRejected | SubmitNotSent | SubmitUnknown
 CancelOutcome = CancelAcknowledged | CancelFailed
 Query = QueryOrder | FetchOpenOrders | FetchFills | FetchPosition | FetchBook
-TradeCommand = PlaceOrder | CancelOrder | CancelAll | RenewDeadMan
+TradeCommand = PlaceOrder | PlaceOco | CancelOrder | CancelAll | RenewDeadMan

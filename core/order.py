@@ -150,6 +150,7 @@ class TrackedOrder:
             reason=self.reason,
             venue_order_id=self.venue_order_id,
             permanent=self.permanent,
+            linked_to=place.linked_to,
         )
 
 

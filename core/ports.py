@@ -19,6 +19,7 @@ from core.messages import (
     FetchOpenOrders,
     FetchPosition,
     Message,
+    PlaceOco,
     PlaceOrder,
     QueryOrder,
     RenewDeadMan,
@@ -30,6 +31,7 @@ class Capabilities(NamedTuple):
     """What the venue itself can do; docs/venues.md says how each was shown."""
 
     native_oco: bool
+    """``TradeLane.place_oco`` is one request, and the venue ends the other order when one of them is triggered."""
     attached_tpsl: bool
     sibling_cancel_proven: bool
     dead_man_switch: bool
@@ -56,6 +58,11 @@ class TradeLane(Protocol):
 
     def place(self, order: PlaceOrder) -> tuple[Message, ...]:
         """Exactly one SubmitOutcome, then any OrderReported/FillReported; plus RateLimited on a 429."""
+        ...
+
+    def place_oco(self, pair: PlaceOco) -> tuple[Message, ...]:
+        """Exactly one SubmitOutcome for each of the two, the stop's first; otherwise as ``place``. A venue that links no orders
+        (``Capabilities.native_oco``) gets them one by one."""
         ...
 
     def cancel(self, command: CancelOrder) -> tuple[Message, ...]:

@@ -22,6 +22,7 @@ from core.messages import (
     FetchPosition,
     Message,
     OrderDenied,
+    PlaceOco,
     PlaceOrder,
     Query,
     QueryFailed,
@@ -112,9 +113,11 @@ class TokenBucket:
         self.rate = max(self.rate / 2, self.base_rate * SLOWEST_SHARE)
         self._raised_at = now
 
-    def missing(self, priority: Priority) -> float:
-        """Tokens that must still flow in before a request of this priority may leave; 0 or less: now."""
-        return 1.0 + (0.0 if priority is Priority.P0 else self._reserved) - self.tokens
+    def missing(self, priority: Priority, cost: int = 1) -> float:
+        """Tokens that must still flow in before a request of this priority may leave; 0 or less: now. One that costs more than the bucket
+        holds leaves when it is full, and the rest is owed."""
+        reserved = 0.0 if priority is Priority.P0 else self._reserved
+        return min(float(cost), self.capacity - reserved) + reserved - self.tokens
 
 
 class _Waiting(NamedTuple):
@@ -182,8 +185,8 @@ class RateLimiter:
         if self._is_full(name):
             evicted = self._evict(name, priority)
             if evicted is None:
-                return (*refused, _refusal(command, "limiter queue full", now))
-            refused = (*refused, _refusal(evicted, "limiter queue full", now))
+                return (*refused, *_refusals(command, "limiter queue full", now))
+            refused = (*refused, *_refusals(evicted, "limiter queue full", now))
         sequence = next(self._sequence)
         queue[key if key is not None else sequence] = _Waiting(sequence, command)
         return refused
@@ -246,39 +249,40 @@ class RateLimiter:
         for priority, _, place in sorted(heads):
             if priority is not Priority.P0 and now < self._frozen_until:
                 return None
-            buckets = self._paying[place[1]]
-            if all(bucket.missing(priority) <= _EPSILON for bucket in buckets):
+            buckets, queue = self._paying[place[1]], self._queues[place]
+            cost = _cost_of(next(iter(queue.values())).command)
+            if all(bucket.missing(priority, cost) <= _EPSILON for bucket in buckets):
                 for bucket in buckets:
-                    bucket.tokens -= 1
-                queue = self._queues[place]
+                    bucket.tokens -= cost
                 return queue.pop(next(iter(queue))).command
         return None
 
     def _ready_at(self, priority: Priority, name: str, now: float) -> float:
         for bucket in self._paying[name]:
             bucket.refill(now)
-        waits_s = [max(0.0, bucket.missing(priority)) / bucket.rate for bucket in self._paying[name]]
+        cost = _cost_of(next(iter(self._queues[priority, name].values())).command)
+        waits_s = [max(0.0, bucket.missing(priority, cost)) / bucket.rate for bucket in self._paying[name]]
         ready_at = now + max(waits_s, default=0.0)
         return (ready_at if priority is Priority.P0 else max(ready_at, self._frozen_until)) + _MARGIN_S
 
     def _waiting_orders(self) -> Iterator[tuple[tuple[Priority, str], Hashable, PlaceOrder]]:
         for place in _CREATES:
             for key, waiting in self._queues[place].items():
-                if isinstance(waiting.command, PlaceOrder):
-                    yield place, key, waiting.command
+                for order in _orders_of(waiting.command):
+                    yield place, key, order
 
     def _deny(
         self, found: list[tuple[tuple[Priority, str], Hashable, PlaceOrder]], reason: str, now: float
     ) -> tuple[Message, ...]:
-        for place, key, _ in found:
-            del self._queues[place][key]
-        return tuple(_refusal(order, reason, now) for _, _, order in found)
+        """Whole commands: of a linked pair both orders, whichever was found."""
+        taken = [self._queues[place].pop(key, None) for place, key, _ in found]
+        return tuple(refusal for each in taken if each is not None for refusal in _refusals(each.command, reason, now))
 
 
 def class_of(command: Command) -> str:
     """The bucket a command pays from."""
     match command:
-        case PlaceOrder():
+        case PlaceOrder() | PlaceOco():
             return "create"
         case CancelOrder() | CancelAll():
             return "cancel"
@@ -292,6 +296,8 @@ def priority_of(command: Command) -> Priority:
     match command:
         case PlaceOrder() | FetchFills():
             return command.priority
+        case PlaceOco():
+            return command.stop.priority
         case CancelOrder() | CancelAll():
             return Priority.P0
         case QueryOrder() | RenewDeadMan():
@@ -320,9 +326,30 @@ def _merged(old: Command, new: Command) -> Command:
     return new
 
 
-def _refusal(command: Command, reason: str, now: float) -> Message:
-    """The answer the asker gets instead of the venue's."""
-    if isinstance(command, PlaceOrder):
-        return OrderDenied(venue=command.venue, client_order_id=command.client_order_id, role=command.role, reason=reason, at=now)
+def _orders_of(command: Command) -> tuple[PlaceOrder, ...]:
+    match command:
+        case PlaceOrder():
+            return (command,)
+        case PlaceOco():
+            return command.orders
+        case _:
+            return ()
+
+
+def _cost_of(command: Command) -> int:
+    """Tokens: each order of a bulk request costs as much as one alone (grvt.md §4)."""
+    return max(1, len(_orders_of(command)))
+
+
+def _refusals(command: Command, reason: str, now: float) -> tuple[Message, ...]:
+    """The answer the asker gets instead of the venue's, one for each order."""
+    if orders := _orders_of(command):
+        return tuple(
+            OrderDenied(venue=order.venue, client_order_id=order.client_order_id, role=order.role, reason=reason, at=now)
+            for order in orders
+        )
     client_order_id = command.client_order_id if isinstance(command, QueryOrder) else None
-    return QueryFailed(venue=command.venue, query=type(command).__name__, reason=reason, at=now, client_order_id=client_order_id)
+    failed = QueryFailed(
+        venue=command.venue, query=type(command).__name__, reason=reason, at=now, client_order_id=client_order_id
+    )
+    return (failed,)

@@ -45,6 +45,7 @@ from core.messages import (
     OrderSubmitted,
     PairClosed,
     PairStateChanged,
+    PlaceOco,
     PlaceOrder,
     PositionMismatch,
     PositionReported,
@@ -120,6 +121,7 @@ ROUTES: dict[type[Message], tuple[str, ...]] = {
     CycleFinished: (RECORDER,),
     RunFinished: (RECORDER, CONTROL),
     PlaceOrder: (LIMITER,),
+    PlaceOco: (LIMITER,),
     CancelOrder: (LIMITER,),
     CancelAll: (LIMITER,),
     RenewDeadMan: (LIMITER,),
@@ -135,6 +137,7 @@ ROUTES: dict[type[Message], tuple[str, ...]] = {
 
 GRANTED: dict[type[Message], str] = {
     PlaceOrder: GATEWAY,
+    PlaceOco: GATEWAY,
     CancelOrder: GATEWAY,
     CancelAll: GATEWAY,
     RenewDeadMan: GATEWAY,

@@ -31,6 +31,7 @@ from core.messages import (
     OrderNotFound,
     OrderRejected,
     OrderReported,
+    PlaceOco,
     PlaceOrder,
     QueryOrder,
     RenewDeadMan,
@@ -93,6 +94,10 @@ class ApexTradeLane:
             return known
         state = self._api.read_account(until)
         return state if isinstance(state, ReadFailed) else state.account
+
+    def place_oco(self, pair: PlaceOco) -> tuple[Message, ...]:
+        """ApeX links no orders (docs/venues.md)."""
+        return (*self.place(pair.stop), *self.place(pair.take_profit))
 
     def cancel(self, command: CancelOrder) -> tuple[Message, ...]:
         """What became of the order is the tracker's question to the query lane, after a refusal of any shape too (apex.md §1.7)."""

@@ -31,6 +31,7 @@ from core.messages import (
     OrderNotFound,
     OrderRejected,
     OrderReported,
+    PlaceOco,
     PlaceOrder,
     QueryOrder,
     RenewDeadMan,
@@ -96,6 +97,10 @@ class BackpackTradeLane:
             # Our clock is off and every further order would be refused too: one short request sets it right.
             self._api.clock.measure(self._api.rest, samples=1, deadline_s=CLOCK_DEADLINE_S)
         return messages
+
+    def place_oco(self, pair: PlaceOco) -> tuple[Message, ...]:
+        """Backpack links no orders (docs/venues.md)."""
+        return (*self.place(pair.stop), *self.place(pair.take_profit))
 
     def cancel(self, command: CancelOrder) -> tuple[Message, ...]:
         call = requests.cancel_order(command.symbol, command.client_order_id, command.venue_order_id)

@@ -6,12 +6,14 @@ well-formed answer (grvt.md §0, §8).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 from adapters.grvt import codes, parse, requests
 from adapters.grvt.caller import Answered, Caller, Denied, Lost, Reply, rate_limited
 from adapters.grvt.clock import VenueClock
 from adapters.grvt.parse import Account
+from adapters.grvt.requests import Call
 from adapters.grvt.signer import NotSignable, OrderSigner
 from adapters.grvt.values import VENUE, WireRefused
 from adapters.transport.rest import NotSent
@@ -32,6 +34,7 @@ from core.messages import (
     OrderAccepted,
     OrderNotFound,
     OrderRejected,
+    PlaceOco,
     PlaceOrder,
     QueryFailed,
     QueryOrder,
@@ -59,7 +62,7 @@ CAPABILITIES = Capabilities(
     submit_bound_s=LIFETIME_DEFAULT_S + 5.0,
 )
 """``submit_bound_s``: the signature of an order of default lifetime ends after 60 s (error 2001); an order of longer lifetime is bounded by
-its own lifetime instead. OCO exists on the venue's side only (bulk_orders, never exercised; grvt.md §4)."""
+its own lifetime instead. ``native_oco``: through bulk_orders, documented and never exercised live (grvt.md §4)."""
 
 
 class GrvtTradeLane:
@@ -76,25 +79,39 @@ class GrvtTradeLane:
 
     def place(self, order: PlaceOrder) -> tuple[Message, ...]:
         """An order that cannot be signed exactly is answered as rejected for good: nothing was sent and repeating cannot help."""
-        lifetime_s = min(order.lifetime_s or LIFETIME_DEFAULT_S, LIFETIME_MAX_S)
+        return self._submit((order,), lambda *signed: requests.create_order(order, *signed), _only_created)
+
+    def place_oco(self, pair: PlaceOco) -> tuple[Message, ...]:
+        """One bulk request for both, which the venue then links."""
+        orders = (pair.stop, pair.take_profit)
+        return self._submit(orders, lambda *signed: requests.bulk_orders(orders, *signed), parse.created_in_bulk)
+
+    def _submit(
+        self,
+        orders: tuple[PlaceOrder, ...],
+        make: Callable[[Instrument, str, OrderSigner, int], Call],
+        read: Callable[[bytes, Account, float], tuple[parse.Created, ...]],
+    ) -> tuple[Message, ...]:
+        """One request, an outcome for each of its orders."""
+        lifetime_s = min(orders[0].lifetime_s or LIFETIME_DEFAULT_S, LIFETIME_MAX_S)
         expiration_ns = (self._clock.now_ms() + int(lifetime_s * 1000)) * 1_000_000
-        sub_account_id = self._account.sub_account_id
         try:
-            call = requests.create_order(order, self._instrument, sub_account_id, self._signer, expiration_ns)
+            call = make(self._instrument, self._account.sub_account_id, self._signer, expiration_ns)
         except NotSignable as error:
-            return (self._rejected(order, f"not sent: {error}", "unsignable", permanent=True),)
+            return tuple(self._rejected(order, f"not sent: {error}", "unsignable", permanent=True) for order in orders)
         reply = self._caller.post(call)
-        now = self._caller.now()
+        outcomes: tuple[Message, ...]
         match reply:
             case Answered(body):
-                return self._created(order, body)
+                return self._created(orders, body, read)
             case Denied(code, reason):
-                permanent = codes.is_permanent(code)
-                return (self._rejected(order, reason, str(code), permanent=permanent), *rate_limited(reply, now))
+                is_permanent = codes.is_permanent(code)
+                outcomes = tuple(self._rejected(order, reason, str(code), permanent=is_permanent) for order in orders)
             case NotSent(reason):
-                return (SubmitNotSent(venue=VENUE, client_order_id=order.client_order_id, reason=reason, at=now),)
+                outcomes = tuple(self._not_sent(order, reason) for order in orders)
             case Lost(reason):
-                return (self._unknown(order, reason), *rate_limited(reply, now))
+                outcomes = tuple(self._unknown(order, reason) for order in orders)
+        return (*outcomes, *rate_limited(reply, self._caller.now()))
 
     def cancel(self, command: CancelOrder) -> tuple[Message, ...]:
         """Always armed (5 s unless the command says less), so that an acknowledged cancel also ends a create still on its way.
@@ -124,16 +141,30 @@ class GrvtTradeLane:
     def close(self) -> None:
         self._caller.close()
 
-    def _created(self, order: PlaceOrder, body: bytes) -> tuple[Message, ...]:
+    def _created(
+        self,
+        orders: tuple[PlaceOrder, ...],
+        body: bytes,
+        read: Callable[[bytes, Account, float], tuple[parse.Created, ...]],
+    ) -> tuple[Message, ...]:
         now = self._caller.now()
         try:
-            found = parse.created(body, self._account, now)
+            found = {each.client_order_id: each for each in read(body, self._account, now)}
         except WireRefused as error:
-            return (self._unknown(order, f"answer refused: {error}"),)
-        if found.client_order_id != order.client_order_id:
-            return (self._unknown(order, f"the answer is about client order id {found.client_order_id}"),)
-        accepted = OrderAccepted(venue=VENUE, client_order_id=order.client_order_id, venue_order_id=found.venue_order_id, at=now)
-        return (accepted,) if found.report is None else (accepted, found.report)
+            return tuple(self._unknown(order, f"answer refused: {error}") for order in orders)
+        out: list[Message] = []
+        for order in orders:
+            created = found.get(order.client_order_id)
+            if created is None:
+                out.append(self._unknown(order, f"the answer is about client order id {', '.join(map(str, found)) or 'none'}"))
+                continue
+            client_id, venue_id = order.client_order_id, created.venue_order_id
+            out.append(OrderAccepted(venue=VENUE, client_order_id=client_id, venue_order_id=venue_id, at=now))
+            out += [created.report] if created.report is not None else []
+        return tuple(out)
+
+    def _not_sent(self, order: PlaceOrder, reason: str) -> SubmitNotSent:
+        return SubmitNotSent(venue=VENUE, client_order_id=order.client_order_id, reason=reason, at=self._caller.now())
 
     def _rejected(self, order: PlaceOrder, reason: str, code: str, *, permanent: bool) -> OrderRejected:
         return OrderRejected(
@@ -271,6 +302,10 @@ class GrvtQueryLane:
                 return Lost("the cursor of the fill history turns in a circle")
             seen.add(cursor)
         return Lost(f"more than {PAGES_MAX} pages of fills")
+
+
+def _only_created(body: bytes, account: Account, now: float) -> tuple[parse.Created, ...]:
+    return (parse.created(body, account, now),)
 
 
 def _is_acknowledged(reply: Reply) -> bool:

@@ -51,6 +51,12 @@ class OrderAnswer(Wire, frozen=True, kw_only=True):
     result: Order
 
 
+class BulkAnswer(Wire, frozen=True, kw_only=True):
+    """Bare, without ``result`` (grvt.md §4)."""
+
+    orders: tuple[Order, ...] | None = None
+
+
 class OrdersAnswer(Wire, frozen=True, kw_only=True):
     result: tuple[Order, ...]
 

@@ -102,7 +102,15 @@ def book_feed(feed: bytes, symbol: str) -> Changes:
 
 def created(body: bytes, account: Account, now: float) -> Created:
     """The answer to create_order: id 0x00 and PENDING before matching (grvt.md §0.2)."""
-    found = decode(_ORDER_ANSWER, body).result
+    return _created(decode(_ORDER_ANSWER, body).result, account, now)
+
+
+def created_in_bulk(body: bytes, account: Account, now: float) -> tuple[Created, ...]:
+    """The answer to bulk_orders: ids 0x00 and states that say nothing (grvt.md §3)."""
+    return tuple(_created(found, account, now) for found in decode(_BULK_ANSWER, body).orders or ())
+
+
+def _created(found: models.Order, account: Account, now: float) -> Created:
     _check_account(found.sub_account_id, account)
     report = None
     if found.state is not None and found.state.status not in ("PENDING", _UNSPECIFIED):
@@ -278,6 +286,7 @@ _FILL = msgspec.json.Decoder(models.Fill)
 _POSITION = msgspec.json.Decoder(models.Position)
 _BOOK = msgspec.json.Decoder(models.Book)
 _ORDER_ANSWER = msgspec.json.Decoder(models.OrderAnswer)
+_BULK_ANSWER = msgspec.json.Decoder(models.BulkAnswer)
 _ORDERS_ANSWER = msgspec.json.Decoder(models.OrdersAnswer)
 _FILLS_ANSWER = msgspec.json.Decoder(models.FillsAnswer)
 _POSITIONS_ANSWER = msgspec.json.Decoder(models.PositionsAnswer)

@@ -19,6 +19,7 @@ from core.messages import (
     FetchOpenOrders,
     FetchPosition,
     Message,
+    PlaceOco,
     PlaceOrder,
     QueryOrder,
     RenewDeadMan,
@@ -162,6 +163,9 @@ class FakeTradeLane:
 
     def place(self, order: PlaceOrder) -> tuple[Message, ...]:
         return self._call(f"place {order.client_order_id}")
+
+    def place_oco(self, pair: PlaceOco) -> tuple[Message, ...]:
+        return self._call(f"place {pair.stop.client_order_id} and {pair.take_profit.client_order_id}")
 
     def cancel(self, command: CancelOrder) -> tuple[Message, ...]:
         return self._call(f"cancel {command.client_order_id}")

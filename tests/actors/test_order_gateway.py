@@ -21,6 +21,8 @@ from core.messages import (
     OrderDenied,
     OrderRejected,
     OrderSubmitted,
+    PlaceOco,
+    PlaceOrder,
     RenewDeadMan,
 )
 from core.ports import TradeLane
@@ -81,6 +83,45 @@ def test_a_denied_order_leaves_no_trace_but_the_denial() -> None:
     denied = rig.routed.next()
     rig.ref.ask(HealthRequest(), timeout=GUARD_S)
     assert (OrderDenied, []) == (type(denied), rig.routed.left())
+
+
+def halves(second_price: str = "3000") -> PlaceOco:
+    """Two orders that the gate allows together."""
+    return PlaceOco(stop=order(1, quantity="0.05"), take_profit=order(2, quantity="0.05", price=second_price))
+
+
+def test_a_pair_is_durable_and_told_before_its_one_request() -> None:
+    """Both intents, both told, one send."""
+    rig = Rig()
+    rig.ref.tell(halves())
+    steps = [rig.routed.next() for _ in range(6)]
+    told = [f"told {step.order.client_order_id}" if isinstance(step, OrderSubmitted) else step for step in steps]
+    assert ["intent 1 of epoch 5", "intent 2 of epoch 5", "told 1", "told 2", "place 1 and 2", ACCEPTED] == told
+
+
+def test_a_pair_of_which_one_is_denied_does_not_leave() -> None:
+    """Both are denied, and neither counts as exposure any more."""
+    rig = Rig()
+    rig.ref.tell(halves(second_price="2000"))
+    denied = [rig.routed.next().client_order_id for _ in range(2)]
+    answer = rig.ref.ask(HealthRequest(), timeout=GUARD_S)
+    assert ([1, 2], [], Decimal("0.1")) == (denied, rig.routed.left(), answer["uncovered"])
+
+
+def test_a_pair_with_one_durable_intent_does_not_leave() -> None:
+    """The disk is full from the second on: an intent without an order is harmless, an order without one is not."""
+    rig = Rig()
+    plain = rig.journal.record_intent
+
+    def fail_on_second(placed: PlaceOrder, epoch: int) -> None:
+        rig.journal.fails = placed.client_order_id == 2
+        plain(placed, epoch)
+
+    rig.journal.record_intent = fail_on_second  # type: ignore[method-assign]
+    rig.ref.tell(halves())
+    assert "journal" == rig.routed.until(Alert).key
+    answer = rig.ref.ask(HealthRequest(), timeout=GUARD_S)
+    assert (0, Decimal("0.1")) == (answer["sent"], answer["uncovered"])
 
 
 def test_the_third_absurd_order_raises_the_alarm() -> None:

@@ -20,6 +20,7 @@ from core.messages import (
     FetchPosition,
     Message,
     OrderDenied,
+    PlaceOco,
     PlaceOrder,
     QueryFailed,
     QueryOrder,
@@ -56,6 +57,10 @@ def place(number: int, priority: Priority = Priority.P2, not_after: float = 0.0,
     )
 
 
+def pair(number: int, priority: Priority = Priority.P0, not_after: float = 0.0) -> PlaceOco:
+    return PlaceOco(stop=place(number, priority, not_after), take_profit=place(number + 1, priority, not_after))
+
+
 def cancel(number: int) -> CancelOrder:
     return CancelOrder(venue=GRVT, symbol=SYMBOL, client_order_id=ClientOrderId(number), reason="test")
 
@@ -87,6 +92,7 @@ def drained(core: RateLimiter, now: float = 0.0) -> RateLimiter:
 
 SAMPLES = [
     place(1),
+    pair(1),
     cancel(1),
     CancelAll(venue=GRVT, symbol=SYMBOL),
     query(1),
@@ -107,6 +113,29 @@ def test_a_command_passes_at_once_while_there_are_tokens(command: Command) -> No
 def test_every_command_of_the_unions_is_tried_above() -> None:
     """A command that is added to the unions is not forgotten here: the limiter is in front of all of them."""
     assert set(get_args(Command)) == {type(command) for command in SAMPLES}
+
+
+def test_a_pair_costs_two_orders() -> None:
+    """Each order of a bulk request counts at the venue."""
+    core = limiter({"create": 10.0})
+    assert 5 == len(feed(core, 0.0, *(pair(2 * n) for n in range(6))))
+
+
+def test_a_bucket_of_one_order_still_lets_a_pair_pass() -> None:
+    """It leaves when the bucket is full and owes the rest: the next order waits for both."""
+    core = limiter({"create": 1.0})
+    assert 1 == len(feed(core, 0.0, pair(1), place(3, Priority.P0)))
+    assert [] == feed(core, 1.5, Tick())
+    assert [place(3, Priority.P0)] == feed(core, 2.1, Tick())
+
+
+def test_a_pair_that_is_overtaken_is_denied_as_a_whole() -> None:
+    """A cancel of one of two waiting orders, or their common deadline: both owners hear of it, nothing leaves."""
+    for message, at in ((cancel(2), 0.0), (Tick(), 1.0)):
+        core = drained(limiter({"create": 1.0, "cancel": 1.0}))
+        feed(core, 0.0, pair(1, not_after=0.5))
+        refused = [each for each in feed(core, at, message) if isinstance(each, OrderDenied)]
+        assert [1, 2] == [each.client_order_id for each in refused]
 
 
 def test_a_class_without_a_rate_is_not_limited() -> None:

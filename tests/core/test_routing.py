@@ -86,7 +86,7 @@ def test_whatever_can_be_granted_passes_the_limiter_first(kind: type[Message]) -
 
 def test_reads_never_take_the_lane_of_orders() -> None:
     """A stuck read must not delay an order (core/ports.py)."""
-    trading = {PlaceOrder, CancelOrder, commands.CancelAll, commands.RenewDeadMan}
+    trading = {PlaceOrder, commands.PlaceOco, CancelOrder, commands.CancelAll, commands.RenewDeadMan}
     assert trading == {kind for kind, lane in GRANTED.items() if lane.startswith("order_gateway")}
 
 

@@ -25,6 +25,7 @@ from core.messages import (
     OpenOrdersFetched,
     OrderAccepted,
     OrderRejected,
+    PlaceOco,
     QueryFailed,
     QueryOrder,
     RenewDeadMan,
@@ -142,6 +143,52 @@ def test_permanent_rejections_are_told_from_passing_ones(code: int, permanent: b
     rejected = Rig(denied(code)).trade.place(place_order())[0]
     assert isinstance(rejected, OrderRejected)
     assert (str(code), permanent) == (rejected.code, rejected.permanent)
+
+
+# ---- a linked pair -------------------------------------------------------------------------------------------------------------
+
+OCO = PlaceOco(stop=place_order(), take_profit=place_order(client_order_id=ClientOrderId(8)))
+UNSTATED = {"state": {"status": "UNSPECIFIED", "reject_reason": "UNSPECIFIED", "book_size": None, "traded_size": None}}
+
+
+def bulk(*numbers: int) -> Outcome:
+    orders = [order_json(order_id="0x00", client_order_id=str(BASE + number)) | UNSTATED for number in numbers]
+    return ok({"orders": orders, "cancel_acks": []})
+
+
+def test_a_pair_is_one_request_with_an_outcome_for_each() -> None:
+    """The stop's comes first; the states of the bare reply say nothing."""
+    rig = Rig(bulk(8, 7))
+    outcomes = rig.trade.place_oco(OCO)
+    assert [("OrderAccepted", 7), ("OrderAccepted", 8)] == [(type(each).__name__, each.client_order_id) for each in outcomes]  # type: ignore[attr-defined]
+    assert ["/full/v2/bulk_orders"] == [path for _, path, _, _ in rig.rest.sent]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "expected"),
+    [
+        (denied(2236), ["OrderRejected"] * 2),
+        (denied(1006, 429), ["OrderRejected", "OrderRejected", "RateLimited"]),
+        (NotSent("refused"), ["SubmitNotSent"] * 2),
+        (UNKNOWN, ["SubmitUnknown"] * 2),
+        (Ok(200, {}, b"{}"), ["SubmitUnknown"] * 2),
+        (ok({"orders": None, "cancel_acks": []}), ["SubmitUnknown"] * 2),
+        (ok({"result": order_json()}), ["SubmitUnknown"] * 2),
+        (bulk(7), ["OrderAccepted", "SubmitUnknown"]),
+        (bulk(8, 9), ["SubmitUnknown", "OrderAccepted"]),
+    ],
+)
+def test_every_outcome_of_a_pair_is_one_of_each_order(outcome: Outcome, expected: list[str]) -> None:
+    """A lost answer leaves both unknown, an answer about one of them the other."""
+    assert expected == kinds(Rig(outcome).trade.place_oco(OCO))
+
+
+def test_a_pair_that_cannot_be_signed_is_not_sent() -> None:
+    """Neither of the two, whichever it is."""
+    rig = Rig(bulk(7, 8))
+    odd = place_order(client_order_id=ClientOrderId(8), quantity=Decimal("0.1600000000001"))
+    outcomes = rig.trade.place_oco(PlaceOco(stop=place_order(), take_profit=odd))
+    assert (["OrderRejected"] * 2, []) == (kinds(outcomes), rig.rest.sent)
 
 
 def test_every_documented_error_code_of_create_order_is_classified() -> None:

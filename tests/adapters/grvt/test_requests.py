@@ -32,6 +32,46 @@ def test_an_order_has_the_fields_of_the_venues_own_sample() -> None:
     assert set(expected["legs"][0]) == set(actual["legs"][0])  # type: ignore[index]
 
 
+STOP = {"trigger_price": Decimal("2990.5"), "trigger_kind": "stop", "is_market": True, "post_only": False}
+
+
+def test_a_trigger_travels_in_the_metadata() -> None:
+    """As the documentation's own sample has it, watching the last trade; the price that is signed is the worst one."""
+    sample = next(line for line in wire("trading_rest_doc.jsonl") if line["name"] == "Full Request" and "bulk" in line["channel"])
+    expected = sample["frame"]["orders"][0]["metadata"]["trigger"]
+    metadata = created(**STOP)["metadata"]
+    assert {**expected, "trigger_type": "STOP_LOSS", "tpsl": {**expected["tpsl"], "trigger_price": "2990.5"}} == metadata[
+        "trigger"
+    ]  # type: ignore[index]
+
+
+@pytest.mark.parametrize(("kind", "word"), [("stop", "STOP_LOSS"), ("take_profit", "TAKE_PROFIT")])
+def test_each_kind_of_trigger_has_its_word(kind: str, word: str) -> None:
+    assert word == created(**STOP | {"trigger_kind": kind})["metadata"]["trigger"]["trigger_type"]  # type: ignore[index]
+
+
+def test_a_market_exit_is_a_limit_order_that_takes_and_goes() -> None:
+    """The venue's market orders have no worst price: immediate or cancel at ours, and signed so."""
+    order = created(**STOP)
+    signed = SIGNER.sign(
+        SignableOrder(int(SUB), False, 3, False, False, 0x030401, 160_000_000, 3_072_800_000_000, True, 7, EXPIRATION)
+    )
+    assert ("IMMEDIATE_OR_CANCEL", False, "3072.80", signed.r) == (
+        order["time_in_force"],
+        order["is_market"],
+        order["legs"][0]["limit_price"],  # type: ignore[index]
+        order["signature"]["r"],  # type: ignore[index]
+    )
+
+
+def test_a_bulk_request_holds_each_order_with_its_own_signature() -> None:
+    """Under the wire's own names for the lists of cancels, which stay empty."""
+    pair = (place_order(**STOP), place_order(client_order_id=ClientOrderId(8)))
+    body = json.loads(requests.bulk_orders(pair, ETH, SUB, SIGNER, EXPIRATION).body)
+    assert [created(**STOP), created(client_order_id=ClientOrderId(8))] == body.pop("orders")
+    assert {"sub_account_id": SUB, "order_i_ds": [], "client_order_i_ds": []} == body
+
+
 def test_the_signature_covers_what_the_body_says() -> None:
     """Size, price, side, nonce and expiration of the body are those that were signed."""
     order = created()
@@ -120,6 +160,7 @@ def test_every_path_is_a_route_of_the_specification() -> None:
     routes = {f"/full/{line['route']}" for line in wire("routes.jsonl") if "route" in line}
     calls = [
         requests.create_order(place_order(), ETH, SUB, SIGNER, EXPIRATION),
+        requests.bulk_orders((place_order(),), ETH, SUB, SIGNER, EXPIRATION),
         requests.cancel_order(SUB, ClientOrderId(1), None),
         requests.cancel_all(SUB, ETH),
         requests.cancel_on_disconnect(SUB, 10),
