@@ -7,6 +7,7 @@ and a matter for a person, except for the tail that a kill tore off, which was n
 from __future__ import annotations
 
 import os
+import secrets
 import sqlite3
 import threading
 import time
@@ -29,6 +30,8 @@ SCHEMA_VERSION = 1
 APPLICATION_ID = 0x50455246
 CLIENT_ID_MAX = 2**32 - 1
 """Backpack's client ids are uint32 (backpack.md); one counter serves all venues."""
+FIRST_CLIENT_ID_MAX = 2**31
+"""A new journal begins anywhere up to here, so that two of one account, on two hosts or one after the other, share no ids."""
 
 NOTES_QUEUED_MAX = 500
 _DELETE_CHUNK = 2_000
@@ -58,6 +61,10 @@ def _wall_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+def _any_client_id() -> int:
+    return 1 + secrets.randbelow(FIRST_CLIENT_ID_MAX)
+
+
 class SqliteJournal:
     """``core.ports.Journal``; any thread may call any method.
 
@@ -71,10 +78,12 @@ class SqliteJournal:
         *,
         wall_ms: Callable[[], int] = _wall_ms,
         compact_after_records: int = 100_000,
+        first_client_id: Callable[[], int] = _any_client_id,
     ) -> None:
         """Open or create. Raises JournalCorrupt for a file that may not be used, JournalFailed where none can be made."""
         self._wall_ms = wall_ms
         self._compact_after_records = compact_after_records
+        self._first_client_id = first_client_id
         self._lock = threading.Lock()
         self._notes: deque[_Row] = deque()
         self._unfolded: list[_Row] = []
@@ -106,7 +115,8 @@ class SqliteJournal:
         if count < 1:
             raise ValueError(f"cannot lease {count} client ids")
         with self._lock:
-            start = self._folded().next_client_id
+            known = self._folded().next_client_id
+            start = known if known > 1 else self._first_client_id()
             end = start + count
             if end - 1 > CLIENT_ID_MAX:
                 raise JournalFailed(f"client order ids are used up: {start} + {count} exceeds {CLIENT_ID_MAX}")

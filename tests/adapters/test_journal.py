@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.journal import CLIENT_ID_MAX, NOTES_QUEUED_MAX, SCHEMA_VERSION, JournalCorrupt, SqliteJournal
+from adapters.journal import CLIENT_ID_MAX, FIRST_CLIENT_ID_MAX, NOTES_QUEUED_MAX, SCHEMA_VERSION, JournalCorrupt, SqliteJournal
 from core.journal_state import JournalState, NetPosition
 from core.messages import CycleFinished, FillRecorded, FillReported, OrderChanged, OrderSnapshot, PlaceOrder
 from core.ports import JournalFailed
@@ -95,7 +95,9 @@ def fill(order: PlaceOrder, trade_id: str, quantity: str = "0.10", *, at_ms: int
 
 def open_journal(path: Path, *, compact_after_records: int = 100_000) -> SqliteJournal:
     clock = count(1_700_000_000_000)
-    return SqliteJournal(path, wall_ms=lambda: next(clock), compact_after_records=compact_after_records)
+    return SqliteJournal(
+        path, wall_ms=lambda: next(clock), compact_after_records=compact_after_records, first_client_id=lambda: 1
+    )
 
 
 def trade(journal: SqliteJournal, first_id: int, orders: int) -> None:
@@ -171,6 +173,18 @@ def test_leases_never_overlap_over_restarts(tmp_path: Path) -> None:
         leases += [journal.lease_client_ids(5), journal.lease_client_ids(2)]
         journal.close(is_clean=True)
     assert [(1, 6), (6, 8), (8, 13), (13, 15), (15, 20), (20, 22)] == leases
+
+
+def test_new_journals_of_one_account_share_no_ids(tmp_path: Path) -> None:
+    """A second bot of the account, or one that starts afresh, must not mistake the other's orders for its own."""
+    leases = []
+    for name in ("here", "there"):
+        journal = SqliteJournal(tmp_path / name / "journal.sqlite")
+        leases.append(journal.lease_client_ids(2_000))
+        journal.close(is_clean=True)
+    (start, end), (other_start, other_end) = leases
+    assert end <= other_start or other_end <= start
+    assert 0 < start <= FIRST_CLIENT_ID_MAX
 
 
 def test_lease_beyond_uint32_is_refused(tmp_path: Path) -> None:
