@@ -363,9 +363,10 @@ class LedgerSnapshot(Message, frozen=True, kw_only=True):
 
 
 class ForeignActivity(Message, frozen=True, kw_only=True):
-    """Somebody else trades this account and symbol: the delta bound does not hold any more."""
+    """Somebody else trades this account and symbol: the delta bound does not hold any more. ``order``: a name of the stranger's order."""
 
     venue: VenueId
+    order: str
     detail: str
     at: float
 

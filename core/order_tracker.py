@@ -19,7 +19,6 @@ from core.messages import (
     FillRecorded,
     FillReported,
     FillsFetched,
-    ForeignActivity,
     FrameRejected,
     LedgerRequested,
     LedgerSnapshot,
@@ -38,7 +37,8 @@ from core.messages import (
     SubmitUnknown,
     Tick,
 )
-from core.order import CANCEL_RETRY_S, CLOSED, QUERY_DELAYS_S, SETTLED_ORDERS_KEPT, TrackedOrder
+from core.order import CANCEL_RETRY_S, QUERY_DELAYS_S, SETTLED_ORDERS_KEPT, TrackedOrder
+from core.strangers import Strangers
 from core.types import (
     ZERO,
     Channel,
@@ -81,8 +81,7 @@ class OrderTracker:
         self._active: dict[ClientOrderId, TrackedOrder] = {}
         self._by_venue_id: dict[tuple[VenueId, VenueOrderId], TrackedOrder] = {}
         self._trades: OrderedDict[tuple[VenueId, TradeId], None] = OrderedDict((key, None) for key in seen_trades)
-        self._foreign: set[tuple[str, str]] = set()
-        self._ignore_foreign_before_ms = ignore_foreign_before_ms
+        self._strangers = Strangers(ignore_foreign_before_ms)
         self._recovery_lookback_s = recovery_lookback_s
         self.duplicate_fills = 0
         self._requests: dict[tuple[str, int], set[VenueId | None]] = {}
@@ -150,14 +149,13 @@ class OrderTracker:
             self.duplicate_fills += 1
             return ()
         order = self._find(fill.venue, fill.client_order_id, fill.venue_order_id)
-        if order is None and fill.venue_time_ms < self._ignore_foreign_before_ms:
+        if order is None and self._strangers.is_past(fill):
             return ()
         self._remember_trade(key)
         state = self._venues[fill.venue]
         state.position += fill.side.sign * fill.quantity
         if order is None:
-            detail = f"fill {fill.trade_id}: {fill.side.value} {fill.quantity} of an order that is not ours"
-            return (FillRecorded(fill=fill, order=None, at=now), ForeignActivity(venue=fill.venue, detail=detail, at=now))
+            return (FillRecorded(fill=fill, order=None, at=now), *self._strangers.filled(fill, now))
         order.record_fill(fill.quantity)
         self._learn_venue_id(order, fill.venue_order_id)
         snapshot = order.snapshot()
@@ -168,7 +166,7 @@ class OrderTracker:
     def _report(self, report: OrderReported, now: float) -> tuple[Message, ...]:
         order = self._find(report.venue, report.client_order_id, report.venue_order_id)
         if order is None:
-            return self._foreign_order(report, now)
+            return self._strangers.reported(report, now)
         changed = order.move(report.state) if report.state is not OrderState.UNKNOWN else False
         changed = order.raise_filled(report.filled_quantity) or changed
         self._learn_venue_id(order, report.venue_order_id)
@@ -188,13 +186,6 @@ class OrderTracker:
             order.reason = report.reason
         self._settle(order)
         return (*out, OrderChanged(order=order.snapshot(), at=now), *self._overfill(order, now))
-
-    def _foreign_order(self, report: OrderReported, now: float) -> tuple[Message, ...]:
-        key = (report.venue, str(report.client_order_id or report.venue_order_id))
-        if report.state in CLOSED or report.is_historical or key in self._foreign:
-            return ()
-        self._foreign.add(key)
-        return (ForeignActivity(venue=report.venue, detail=f"order {key[1]} {report.state.value} is not ours", at=now),)
 
     def _overfill(self, order: TrackedOrder, now: float) -> tuple[Message, ...]:
         if not order.is_overfilled:

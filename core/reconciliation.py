@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from core.messages import Message, PositionMismatch, VenueReconciled
+from core.messages import Alert, Message, PositionMismatch, VenueReconciled
 from core.types import VenueId
 
 MISMATCH_TOLERANCE_S = 10.0
@@ -57,7 +57,7 @@ class VenueAudit:
             self.fetched("position", asked_at)
 
     def judge(self, expected: Decimal, now: float) -> tuple[Message, ...]:
-        """Compare with the sum of our fills. PositionMismatch once an episode; VenueReconciled when a round is complete."""
+        """Compare with the sum of our fills. PositionMismatch and its alarm once an episode; VenueReconciled when a round is complete."""
         if self._reported is None:
             return ()
         if abs(self._reported - expected) >= self._lot:
@@ -74,7 +74,9 @@ class VenueAudit:
             return ()
         self._alarmed = True
         assert self._reported is not None
-        return (PositionMismatch(venue=self.venue, reported=self._reported, expected=expected, at=now),)
+        text = f"{self.venue} reports a position of {self._reported}, our fills add up to {expected}; nothing is traded on that"
+        mismatch = PositionMismatch(venue=self.venue, reported=self._reported, expected=expected, at=now)
+        return (mismatch, Alert(level="critical", key="position", text=text, at=now))
 
     @property
     def has_alarmed(self) -> bool:

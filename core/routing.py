@@ -101,7 +101,7 @@ ROUTES: dict[type[Message], tuple[str, ...]] = {
     CancelAcknowledged: (TRACKER,),
     CancelFailed: (TRACKER, RECORDER),
     OrderDenied: (HEDGER, QUOTER, RECORDER),
-    RateLimited: (LIMITER, RECORDER),
+    RateLimited: (LIMITER, RISK, RECORDER),
     FeedChanged: (TRACKER, QUOTER, RISK, FALLBACK, RECORDER),
     FrameRejected: (TRACKER, RECORDER),
     FillRecorded: _CORES,

@@ -22,6 +22,7 @@ from core.messages import (
     OrderChanged,
     PairClosed,
     PositionMismatch,
+    RateLimited,
     Stop,
     Tick,
     TradingStateChanged,
@@ -31,6 +32,11 @@ from core.types import Channel, FeedState, OrderState, Role, Source, TradingStat
 
 QUIET_S = 60.0
 """How long nothing foreign and no stalled hedge must have happened before the way up is open again."""
+FOREIGN_ORDERS_BEFORE_HALT = 3
+FOREIGN_WINDOW_S = 10.0
+"""A hand does not place so many orders in so short a time. A second bot does, and it hedges our hedges as we would hedge its own, for ever."""
+THROTTLES_BEFORE_PAUSE = 3
+THROTTLE_WINDOW_S = 60.0
 STALLS_BEFORE_HALT = 3
 STALL_WINDOW_S = 600.0
 REFUSALS_MAX = 3
@@ -72,7 +78,10 @@ class TradingStateMachine:
         self._mismatched: set[VenueId] = set()
         self._feeds: dict[tuple[VenueId, Channel], FeedState] = {}
         self._refusals: Counter[tuple[VenueId, Channel]] = Counter()
+        self._foreign: dict[tuple[VenueId, str], float] = {}
+        """The strangers' orders of the last ten seconds, and when each was first heard of."""
         self._foreign_at: float | None = None
+        self._throttled: deque[float] = deque(maxlen=THROTTLES_BEFORE_PAUSE)
         self._stalls: list[float] = []
         self._journal_failed_at: float | None = None
         self._given_up: str | None = None
@@ -99,7 +108,11 @@ class TradingStateMachine:
             case PositionMismatch():
                 self._mismatched.add(message.venue)
             case ForeignActivity():
-                self._foreign_at = now
+                self._met_stranger(message, now)
+                if self._is_rivalled:
+                    return self.halt("another program trades this account", now)
+            case RateLimited():
+                self._throttled.append(now)
             case HedgeStalled():
                 self._stalls.append(now)
                 if message.is_permanent:
@@ -148,6 +161,15 @@ class TradingStateMachine:
         text = f"{name} stream: refused {REFUSALS_MAX} times in a row: {message.reason}"
         return (Alert(level="critical", key=f"refused {name}", text=text, at=now),)
 
+    def _met_stranger(self, message: ForeignActivity, now: float) -> None:
+        self._foreign_at = now
+        self._foreign = {key: at for key, at in self._foreign.items() if now - at < FOREIGN_WINDOW_S}
+        self._foreign.setdefault((message.venue, message.order), now)
+
+    @property
+    def _is_rivalled(self) -> bool:
+        return len(self._foreign) >= FOREIGN_ORDERS_BEFORE_HALT
+
     def _order(self, message: OrderChanged, now: float) -> None:
         order = message.order
         if order.role is Role.MAKER and order.state is OrderState.REJECTED and order.permanent:
@@ -184,6 +206,8 @@ class TradingStateMachine:
             return "the hedge was stalled"
         if self._refused_at is not None and now - self._refused_at < QUIET_S:
             return "the maker venue refused a quote for good"
+        if len(self._throttled) == THROTTLES_BEFORE_PAUSE and now - self._throttled[0] < THROTTLE_WINDOW_S:
+            return "rate limited three times in a minute"
         if self._journal_failed_at is not None and now - self._journal_failed_at < QUIET_S:
             return "the journal cannot be written"
         if self._daily_loss(now) >= self._max_daily_loss:

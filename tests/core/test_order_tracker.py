@@ -435,10 +435,16 @@ def test_absence_at_one_venue_says_nothing_of_the_other() -> None:
 
 def test_a_foreign_living_order_is_told_once() -> None:
     rig = Rig()
-    told = [
-        of_type(rig.do(report(MAKER, S.ACCEPTED, client_order_id=None, venue_order_id="x")), ForeignActivity) for _ in range(3)
-    ]
-    assert [1, 0, 0] == [len(each) for each in told]
+    told = [rig.do(report(MAKER, S.ACCEPTED, client_order_id=None, venue_order_id="x")) for _ in range(3)]
+    assert [(1, 1), (0, 0), (0, 0)] == [(len(of_type(each, ForeignActivity)), len(of_type(each, Alert))) for each in told]
+
+
+def test_a_strangers_order_alarms_once_however_many_its_fills() -> None:
+    """Each fill is told, since each moves the exposure, under one name; a person is woken once."""
+    rig = Rig()
+    told = [rig.do(fill(MAKER, trade, "0.04", client_order_id=None, venue_order_id=VenueOrderId("x"))) for trade in ("t1", "t2")]
+    assert [1, 0] == [len(of_type(each, Alert)) for each in told]
+    assert ["x", "x"] == [activity.order for each in told for activity in of_type(each, ForeignActivity)]
 
 
 @pytest.mark.parametrize("end", [S.CANCELED, S.FILLED])

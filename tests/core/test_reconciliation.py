@@ -86,8 +86,9 @@ def test_a_lasting_difference_alarms_once_and_not_before_its_tolerance() -> None
     made = audit()
     made.reported(D("0.05"), asked_at=None)
     told = [made.judge(ZERO, at) for at in (0.0, MISMATCH_TOLERANCE_S - 0.1, MISMATCH_TOLERANCE_S, 2 * MISMATCH_TOLERANCE_S)]
-    alarm = (PositionMismatch(venue=GRVT, reported=D("0.05"), expected=ZERO, at=MISMATCH_TOLERANCE_S),)
-    assert [(), (), alarm, ()] == told
+    mismatch = PositionMismatch(venue=GRVT, reported=D("0.05"), expected=ZERO, at=MISMATCH_TOLERANCE_S)
+    assert [0, 0, 2, 0] == [len(messages) for messages in told]
+    assert (mismatch, "critical", "position") == (told[2][0], told[2][1].level, told[2][1].key)
 
 
 def test_a_difference_that_went_away_starts_its_tolerance_anew() -> None:

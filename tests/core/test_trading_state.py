@@ -16,12 +16,22 @@ from core.messages import (
     Message,
     PairClosed,
     PositionMismatch,
+    RateLimited,
     Stop,
     Tick,
     TradingStateChanged,
     VenueReconciled,
 )
-from core.trading_state import HALTING_ALERTS, LOSS_WINDOW_S, QUIET_S, STALL_WINDOW_S, Result, TradingStateMachine
+from core.trading_state import (
+    FOREIGN_WINDOW_S,
+    HALTING_ALERTS,
+    LOSS_WINDOW_S,
+    QUIET_S,
+    STALL_WINDOW_S,
+    THROTTLE_WINDOW_S,
+    Result,
+    TradingStateMachine,
+)
 from core.types import Channel, FeedState, OrderState, Role, Source, TradingState, VenueId
 from tests.core.builders import BACKPACK, GRVT, SELL, VENUES, D, changed, feed, filled, ledger, place
 
@@ -59,6 +69,13 @@ def active() -> TradingStateMachine:
 
 def mismatch(venue: VenueId = GRVT) -> PositionMismatch:
     return PositionMismatch(venue=venue, reported=D("0.05"), expected=D(0), at=0.0)
+
+
+def foreign(order: str = "x", venue: VenueId = GRVT) -> ForeignActivity:
+    return ForeignActivity(venue=venue, order=order, detail="", at=0.0)
+
+
+THROTTLED = RateLimited(venue=GRVT, reason="429", retry_after_s=None, at=0.0)
 
 
 def stalled(*, is_permanent: bool = False) -> HedgeStalled:
@@ -136,7 +153,7 @@ def test_a_reconciliation_told_late_does_not_vouch_for_the_feed_that_came_back()
 
 REDUCING: dict[str, Message] = {
     "a position nobody can explain": mismatch(),
-    "a stranger": ForeignActivity(venue=GRVT, detail="", at=0.0),
+    "a stranger": foreign(),
     "a stalled hedge": stalled(),
     "a lost journal": alert("journal"),
     "a part that gave up": alert("reduce"),
@@ -221,6 +238,31 @@ def test_a_post_only_refusal_is_no_worry() -> None:
     assert T.ACTIVE is made.state
 
 
+def test_three_orders_of_a_stranger_in_ten_seconds_halt() -> None:
+    """P5: a second bot on the account; each would hedge the other's hedges."""
+    made = active()
+    seen = []
+    for name, venue in (("a", GRVT), ("a", BACKPACK), ("b", GRVT)):
+        made.handle(foreign(name, venue), 0.0)
+        seen.append(made.state)
+    assert [T.REDUCING, T.REDUCING, T.HALTED] == seen
+
+
+def test_three_fills_of_one_stranger_do_not_halt() -> None:
+    """B12: an order placed by hand may be filled in many pieces."""
+    made = active()
+    for _ in range(3):
+        made.handle(foreign("a"), 0.0)
+    assert T.REDUCING is made.state
+
+
+def test_orders_by_hand_do_not_halt() -> None:
+    made = active()
+    for number in range(10):
+        made.handle(foreign(str(number)), number * FOREIGN_WINDOW_S / 2)
+    assert T.REDUCING is made.state
+
+
 def test_losses_add_up_over_a_day() -> None:
     made = active()
     for net in ("-3", "1", "-2.99"):
@@ -235,6 +277,17 @@ def test_a_loss_older_than_a_day_is_forgotten() -> None:
     made.handle(closed("-5", 10.0), 10.0)
     made.handle(Tick(), 10.0 + LOSS_WINDOW_S)
     assert T.ACTIVE is made.state
+
+
+def test_the_third_refusal_for_haste_in_a_minute_takes_the_quotes_down() -> None:
+    """C6: not the first two, nor three that a minute holds apart; it is over when the first of them is a minute old."""
+    made = active()
+    seen = []
+    for at in (0.0, 30.0, THROTTLE_WINDOW_S, THROTTLE_WINDOW_S + 29.9):
+        made.handle(THROTTLED, at)
+        seen.append(made.state)
+    made.handle(Tick(), THROTTLE_WINDOW_S + 90.0)
+    assert ([T.ACTIVE, T.ACTIVE, T.ACTIVE, T.REDUCING], T.ACTIVE) == (seen, made.state)
 
 
 # ---- HALTED -------------------------------------------------------------------------------------------------------------------
