@@ -93,9 +93,10 @@ class HedgePlanner:
                     return ()
             case FillRecorded():
                 self._cycle_id = message.order.cycle_id if message.order is not None else self._cycle_id
-            case OrderChanged():
-                if message.order.role is Role.MAKER:
+            case OrderChanged() if message.order.role is Role.MAKER:
+                if not self._is_unwinding:
                     return ()
+            case OrderChanged():
                 self._judge(message.order, now)
             case OrderDenied():
                 if message.role is not Role.MAKER:
@@ -182,12 +183,16 @@ class HedgePlanner:
 
     def _unwind(self, need: Decimal, now: float) -> tuple[Message, ...]:
         """Close exactly the rest on the maker venue; the bot must not quote until a person or the state machine says so."""
-        placed = self._place(self._maker, need, self._ladder[-1], Role.UNWIND, now)
-        if not placed or self._has_told_stall:
+        placed = () if self._may_meet_quote(Side.of(need)) else self._place(self._maker, need, self._ladder[-1], Role.UNWIND, now)
+        if self._has_told_stall:
             return placed
         self._has_told_stall = True
         reason = "the hedge venue refuses for good" if self._is_refused else "the hedge ladder is exhausted"
         return (HedgeStalled(quantity=abs(need), is_permanent=self._is_refused, reason=reason, at=now), *placed)
+
+    def _may_meet_quote(self, side: Side) -> bool:
+        """Whether a quote of ours may still rest on the other side: an unwind waits for its end, which the stall it tells of brings (I24)."""
+        return any(order.side is not side for order in self.ledger.pending(makers=True))
 
     def _place(self, venue: Instrument, need: Decimal, slippage_bps: Decimal, role: Role, now: float) -> tuple[Message, ...]:
         """One IOC order of ``need`` (signed), capped at the touch plus ``slippage_bps``; nothing where it has no price or is too small."""

@@ -14,6 +14,7 @@ import msgspec
 
 from core.health import LimitHealth
 from core.messages import (
+    Alert,
     CancelAll,
     CancelOrder,
     FetchBook,
@@ -41,6 +42,8 @@ RAISE_SHARE = 0.05
 SLOWEST_SHARE = 1 / 16
 FREEZE_DEFAULT_S = 1.0
 FREEZE_MAX_S = 60.0
+FREEZE_ALARM_S = 10.0
+"""Frozen for so long, a venue cannot be read, and what its stream loses stays unknown: a person is told."""
 # Float seconds of a long-lived clock are exact to about 1e-8 s; a wake-up this much later finds its token for certain.
 _MARGIN_S = 1e-6
 _EPSILON = 1e-6
@@ -140,7 +143,7 @@ class RateLimiter:
         self._frozen_until = float("-inf")
 
     def handle(self, message: Message, now: float) -> tuple[Message, ...]:
-        """Commands that may leave now, and refusals. Other messages are none of the limiter's business.
+        """Commands that may leave now, refusals, an alarm for a long freeze. Other messages are none of the limiter's business.
 
         A command for another venue is a wiring error and raises ValueError.
         """
@@ -226,8 +229,12 @@ class RateLimiter:
         if now >= self._frozen_until:
             for bucket in self._buckets.values():
                 bucket.slow_down(now)
+        was_long = self._frozen_until - now >= FREEZE_ALARM_S
         self._frozen_until = max(self._frozen_until, now + min(max(asked_s, 0.0), FREEZE_MAX_S))
-        return ()
+        if was_long or self._frozen_until - now < FREEZE_ALARM_S:
+            return ()
+        text = f"{refusal.venue} refuses requests: only hedges and cancels leave for {self._frozen_until - now:.0f} s"
+        return (Alert(level="warning", key="frozen", text=text, at=now),)
 
     # ---- departure -----------------------------------------------------------------------------------------------------------
 

@@ -266,6 +266,18 @@ def test_an_unwind_is_told_before_it_is_sent() -> None:
     assert [HedgeStalled, PlaceOrder] == kinds
 
 
+def test_an_unwind_waits_for_the_end_of_a_quote_that_it_could_meet() -> None:
+    """I24: the rest of the quote whose fill is unwound may still stand on the other side. The stall that takes it down is told at once."""
+    rig = Rig()
+    order = rig.maker_fills("0.04")[0]
+    while order.role is Role.HEDGE and order.attempt < 2:
+        order = orders_in(rig.end(order, S.EXPIRED))[0]
+    told = rig.end(order, S.EXPIRED)
+    assert ([], 1) == (orders_in(told), len(of_type(told, HedgeStalled)))
+    unwind = orders_in(rig.do(changed(MAKER, S.CANCELED, "0.04", recorded="0.04")))[0]
+    assert (GRVT, SELL, D("0.04"), Role.UNWIND) == (unwind.venue, unwind.side, unwind.quantity, unwind.role)
+
+
 def test_one_episode_is_one_stall_though_its_unwind_takes_several_orders() -> None:
     """Three stalls halt: the parts of one unwind must not count as three."""
     rig = Rig()
@@ -317,7 +329,7 @@ def test_after_a_permanent_refusal_the_hedge_venue_is_not_asked_again() -> None:
     rig = Rig()
     unwind = orders_in(rig.end(rig.maker_fills()[0], S.REJECTED, permanent=True))[0]
     rig.do(filled(unwind, "u1", "0.10"))
-    assert [GRVT] == [order.venue for order in rig.maker_fills("0.05", place(7))]
+    assert [GRVT] == [order.venue for order in rig.maker_fills("0.05", place(7, quantity="0.05"))]
 
 
 def test_a_hedge_that_never_arrived_does_not_climb_the_ladder() -> None:

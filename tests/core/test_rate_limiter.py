@@ -11,6 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from core.messages import (
+    Alert,
     BookLost,
     CancelAll,
     CancelOrder,
@@ -28,7 +29,7 @@ from core.messages import (
     RenewDeadMan,
     Tick,
 )
-from core.rate_limiter import CLASSES, Command, LimiterConfig, RateLimiter, class_of, priority_of
+from core.rate_limiter import CLASSES, FREEZE_ALARM_S, Command, LimiterConfig, RateLimiter, class_of, priority_of
 from core.types import ClientOrderId, Priority, Role, Side, TimeInForce, VenueId
 
 GRVT = VenueId("grvt")
@@ -343,6 +344,13 @@ def test_a_shorter_refusal_does_not_end_a_longer_freeze() -> None:
     core = limiter()
     feed(core, 0.0, limited(10.0), limited(1.0))
     assert 10.0 == core.tokens(0.0)["create"].frozen_s
+
+
+def test_a_long_freeze_is_told_once() -> None:
+    """Nothing can be read meanwhile; a short one is not worth a word."""
+    core = limiter()
+    told = [core.handle(limited(after_s), now) for after_s, now in ((FREEZE_ALARM_S - 0.1, 0.0), (60.0, 1.0), (60.0, 2.0))]
+    assert [[], ["frozen"], []] == [[each.key for each in out if isinstance(each, Alert)] for out in told]
 
 
 def test_a_refusal_of_another_venue_freezes_nothing() -> None:
