@@ -151,12 +151,12 @@ class ApexFace:
             return await self._answer(self._execute(request), 0)
         match fault.kind:
             case "lose_request":
-                return Drop.RESET
+                return Drop(fault.how)
             case "hang":
                 return None
             case "late":
                 self._clock.call_later(fault.delay_s, lambda: self._execute_unheard(request))
-                return Drop.RESET
+                return Drop(fault.how)
             case "status":
                 return await self._answer(_status_reply(fault), 0)
             case "rate_limit":
@@ -164,7 +164,7 @@ class ApexFace:
         reply = self._execute(request)
         match fault.kind:
             case "lose_answer":
-                return Drop.RESET
+                return Drop(fault.how)
             case "status_executed":
                 return await self._answer(_status_reply(fault), 0)
             case "delay":
@@ -239,7 +239,7 @@ def _too_many() -> Refusal:
 def _status_reply(fault: RequestFault) -> HttpReply:
     if fault.status == 403 and not fault.body:
         return banned_reply()
-    return HttpReply(fault.status, fault.body.encode(), (("content-type", "text/plain"),))
+    return HttpReply(fault.status, fault.body.encode(), (("content-type", "text/plain"), *fault.headers))
 
 
 def _rate_limit_reply(retry_after_s: float | None) -> HttpReply:

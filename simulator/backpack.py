@@ -94,12 +94,12 @@ class BackpackFace:
             return await self._answer(self._execute(request), 0)
         match fault.kind:
             case "lose_request":
-                return Drop.RESET
+                return Drop(fault.how)
             case "hang":
                 return None
             case "late":
                 self._clock.call_later(fault.delay_s, lambda: self._execute_unheard(request))
-                return Drop.RESET
+                return Drop(fault.how)
             case "status":
                 return await self._answer(_status_reply(fault), 0)
             case "rate_limit":
@@ -107,7 +107,7 @@ class BackpackFace:
         reply = self._execute(request)
         match fault.kind:
             case "lose_answer":
-                return Drop.RESET
+                return Drop(fault.how)
             case "status_executed":
                 return await self._answer(_status_reply(fault), 0)
             case "delay":
@@ -184,7 +184,7 @@ class BackpackFace:
 
 
 def _status_reply(fault: RequestFault) -> HttpReply:
-    return text_reply(fault.body or UNKNOWN_ERROR, fault.status)
+    return text_reply(fault.body or UNKNOWN_ERROR, fault.status, fault.headers)
 
 
 def _rate_limit_reply(retry_after_s: float | None) -> HttpReply:

@@ -16,7 +16,7 @@ from simulator.backpack_account import Position
 from simulator.backpack_auth import Refusal
 from simulator.backpack_orders import SIDE_WORDS, PriceBand
 from simulator.exchange import AccountFill, SimOrder
-from simulator.net import HttpReply
+from simulator.net import Headers, HttpReply
 
 USER_CANCEL = "USER"
 FUNDING_INTERVAL_MS = 3_600_000
@@ -47,8 +47,8 @@ def json_reply(value: object, status: int = 200) -> HttpReply:
     return HttpReply(status, json_text(value).encode(), _JSON)
 
 
-def text_reply(text: str, status: int = 200) -> HttpReply:
-    return HttpReply(status, text.encode(), _TEXT)
+def text_reply(text: str, status: int = 200, headers: Headers = ()) -> HttpReply:
+    return HttpReply(status, text.encode(), (*_TEXT, *headers))
 
 
 def refusal_reply(refusal: Refusal) -> HttpReply:

@@ -41,6 +41,12 @@ class Kick(msgspec.Struct, forbid_unknown_fields=True):
     code: int = 1001
 
 
+class ClockStep(msgspec.Struct, forbid_unknown_fields=True):
+    """All venues at once, as they look to a bot whose own clock was set."""
+
+    step_s: float
+
+
 class Refuse(msgspec.Struct, forbid_unknown_fields=True):
     venue: str
     channel: Literal["rest", "market", "account"]
@@ -113,6 +119,7 @@ class Control:
             ("POST", "/order"): self._order,
             ("POST", "/market"): self._market,
             ("POST", "/trick"): self._trick,
+            ("POST", "/clock"): self._clock,
         }
 
     async def handle(self, request: HttpRequest) -> HttpReply | Drop:
@@ -240,6 +247,10 @@ class Control:
         if not is_known:
             raise Misused(f"{trick.venue} knows no trick {trick.name!r}")
         return {}
+
+    async def _clock(self, request: HttpRequest) -> Json:
+        self._site.clock.step(_body(request, ClockStep).step_s)
+        return {"now": self._site.clock.now()}
 
     def _venue(self, name: str) -> VenueSite:
         venue = self._site.venues.get(name)

@@ -15,6 +15,8 @@ RequestKind: TypeAlias = Literal[
     "lose_request", "lose_answer", "late", "status", "status_executed", "delay", "hang", "rate_limit"
 ]
 FrameKind: TypeAlias = Literal["drop", "duplicate", "delay", "garble", "silence"]
+Loss: TypeAlias = Literal["reset", "close", "truncate", "garble"]
+"""By the values of ``net.Drop``."""
 StreamChannel: TypeAlias = Literal["market", "account"]
 CHANNELS = frozenset(get_args(StreamChannel))
 DELAY_MAX_S = 3600.0
@@ -23,10 +25,10 @@ DELAY_MAX_S = 3600.0
 class RequestFault(NamedTuple):
     """What happens to one REST request.
 
-    lose_request: never reaches the exchange, connection reset · lose_answer: executed, connection reset · late: connection reset now,
-    executed ``delay_s`` later · status: answered with ``status``/``body``, not executed · status_executed: executed, then answered
-    with ``status``/``body`` · delay: executed, answered after ``delay_s`` · hang: neither executed nor answered, the connection stays
-    open · rate_limit: the venue's own 429, with Retry-After where ``retry_after_s`` is set, not executed.
+    lose_request: never reaches the exchange, connection lost as ``how`` says · lose_answer: executed, connection lost · late: connection
+    lost now, executed ``delay_s`` later · status: answered with ``status``/``headers``/``body``, not executed · status_executed:
+    executed, then answered so · delay: executed, answered after ``delay_s`` · hang: neither executed nor answered, the connection
+    stays open · rate_limit: the venue's own 429, with Retry-After where ``retry_after_s`` is set, not executed.
     """
 
     kind: RequestKind
@@ -34,6 +36,8 @@ class RequestFault(NamedTuple):
     status: int = 500
     body: str = ""
     retry_after_s: float | None = None
+    how: Loss = "reset"
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 class FrameFault(NamedTuple):
@@ -56,6 +60,8 @@ class Rule(msgspec.Struct, forbid_unknown_fields=True):
     status: int = 500
     body: str = ""
     retry_after_s: float | None = None
+    how: Loss = "reset"
+    headers: dict[str, str] = {}
 
     def __post_init__(self) -> None:
         """Raises ValueError, which msgspec turns into its ValidationError."""
@@ -86,7 +92,7 @@ class Nemesis:
             match rule.kind:
                 case "lose_request" | "lose_answer" | "late" | "status" | "status_executed" | "delay" | "hang" | "rate_limit":
                     if self._strikes(rule):
-                        return RequestFault(rule.kind, rule.delay_s, rule.status, rule.body, rule.retry_after_s)
+                        return _request_fault(rule.kind, rule)
                 case _:
                     continue
         return None
@@ -122,3 +128,15 @@ class Nemesis:
         if rule.count is not None:
             rule.count -= 1
         return True
+
+
+def _request_fault(kind: RequestKind, rule: Rule) -> RequestFault:
+    return RequestFault(
+        kind,
+        delay_s=rule.delay_s,
+        status=rule.status,
+        body=rule.body,
+        retry_after_s=rule.retry_after_s,
+        how=rule.how,
+        headers=tuple(rule.headers.items()),
+    )

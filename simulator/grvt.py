@@ -196,12 +196,12 @@ class GrvtFace:
             return execute()
         match fault.kind:
             case "lose_request":
-                return Drop.RESET
+                return Drop(fault.how)
             case "late":
                 self._clock.call_later(fault.delay_s, lambda: _ignore(execute()))
-                return Drop.RESET
+                return Drop(fault.how)
             case "status":
-                return HttpReply(fault.status, fault.body.encode())
+                return HttpReply(fault.status, fault.body.encode(), fault.headers)
             case "rate_limit":
                 return self._refusal(GrvtError(1006), retry_after_s=fault.retry_after_s)
             case "hang":
@@ -210,9 +210,9 @@ class GrvtFace:
         reply = execute()
         match fault.kind:
             case "lose_answer":
-                return Drop.RESET
+                return Drop(fault.how)
             case "status_executed":
-                return HttpReply(fault.status, fault.body.encode())
+                return HttpReply(fault.status, fault.body.encode(), fault.headers)
             case _:
                 await self._sleep(fault.delay_s)
                 return reply

@@ -40,20 +40,24 @@ class HttpRequest(NamedTuple):
     arrived_at: float = 0.0
 
 
+Headers: TypeAlias = tuple[tuple[str, str], ...]
+
+
 class HttpReply(NamedTuple):
     """Content-Length and Date are added; Content-Type is application/json where ``headers`` does not name one."""
 
     status: int
     body: bytes
-    headers: tuple[tuple[str, str], ...] = ()
+    headers: Headers = ()
 
 
 class Drop(enum.Enum):
-    """Instead of a reply: RST, FIN without an answer, or a reply cut in the middle of its body."""
+    """Instead of a reply: RST, FIN without an answer, a reply cut in the middle of its body, or bytes that are no HTTP."""
 
     RESET = "reset"
     CLOSE = "close"
     TRUNCATE = "truncate"
+    GARBLE = "garble"
 
 
 HttpHandler: TypeAlias = Callable[[HttpRequest], Awaitable["HttpReply | Drop"]]
@@ -62,9 +66,10 @@ HttpHandler: TypeAlias = Callable[[HttpRequest], Awaitable["HttpReply | Drop"]]
 class HttpServer:
     """Keep-alive HTTP/1.1; a handler goes on although its client has left, as a venue's would."""
 
-    def __init__(self, handler: HttpHandler, sock: socket.socket) -> None:
+    def __init__(self, handler: HttpHandler, sock: socket.socket, wall_s: Callable[[], float]) -> None:
         self.port: int = sock.getsockname()[1]
         self._handler = handler
+        self._wall_s = wall_s
         self._sock = sock
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -105,7 +110,7 @@ class HttpServer:
         writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._writers.add(writer)
         try:
-            await _Conversation(self._handler, reader, writer).run()
+            await _Conversation(self._handler, self._wall_s, reader, writer).run()
         except h11.RemoteProtocolError as error:
             writer.write(_plain_error(error.error_status_hint))
         except ConnectionError:
@@ -118,8 +123,15 @@ class HttpServer:
 class _Conversation:
     """One connection: requests one after another until either side ends it."""
 
-    def __init__(self, handler: HttpHandler, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(
+        self,
+        handler: HttpHandler,
+        wall_s: Callable[[], float],
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
         self._handler = handler
+        self._wall_s = wall_s
         self._reader = reader
         self._writer = writer
         self._wire = h11.Connection(h11.SERVER)
@@ -166,7 +178,7 @@ class _Conversation:
         if "content-type" not in named:
             headers.append(("Content-Type", "application/json"))
         if "date" not in named:
-            headers.append(("Date", formatdate(usegmt=True)))
+            headers.append(("Date", formatdate(self._wall_s(), usegmt=True)))
         headers.append(("Content-Length", str(len(reply.body))))
         response = h11.Response(status_code=reply.status, headers=headers, reason=_reason(reply.status))
         parts = (self._wire.send(response), self._wire.send(h11.Data(data=reply.body)), self._wire.send(h11.EndOfMessage()))
@@ -180,13 +192,15 @@ class _Conversation:
                 body = b'{"result": {"cut": "' + b"x" * 44
                 whole = self._encode(HttpReply(200, body + body))
                 self._writer.write(whole[: -len(body)])
+            case Drop.GARBLE:
+                self._writer.write(b"\x16\x03\x01 no status line\r\n\r\n")
             case Drop.CLOSE:
                 pass  # Closing without an answer is what the caller does with every conversation that ended.
 
 
-async def serve_http(handler: HttpHandler, port: int = 0) -> HttpServer:
-    """Listens on loopback; ``port`` 0 = any free one."""
-    server = HttpServer(handler, bind_loopback(port))
+async def serve_http(handler: HttpHandler, port: int = 0, wall_s: Callable[[], float] = time.time) -> HttpServer:
+    """Listens on loopback; ``port`` 0 = any free one; ``wall_s``: epoch seconds of the Date header."""
+    server = HttpServer(handler, bind_loopback(port), wall_s)
     await server.listen()
     return server
 

@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeAlias
 
 from simulator.apex import ApexFace, ApexLimits, ApexTimes
 from simulator.backpack import BackpackFace, BackpackLimits
-from simulator.clock import Clock, Delays
+from simulator.clock import Clock, Delays, RealClock
 from simulator.exchange import Exchange
 from simulator.faults import Nemesis
 from simulator.grvt import GrvtFace
@@ -67,12 +67,13 @@ class SharedSocket:
 class VenueSite:
     """One venue on its ports. ``shared``: set where one socket port carries both channels."""
 
-    def __init__(self, name: str, exchange: Exchange, face: Face, stopwatch: Stopwatch) -> None:
+    def __init__(self, name: str, exchange: Exchange, face: Face, stopwatch: Stopwatch, clock: Clock) -> None:
         self.name = name
         self.account = ACCOUNTS[name]
         self.exchange = exchange
         self.face = face
         self._stopwatch = stopwatch
+        self._clock = clock
         self.requests: Counter[tuple[str, str]] = Counter()
         """How often each route ("POST /path") was answered how (a status, or the way the connection was dropped)."""
         self.shared: SharedSocket | None = None
@@ -80,7 +81,7 @@ class VenueSite:
         self.sockets: dict[ChannelName, WsServer]
 
     async def open(self) -> None:
-        self.rest = await serve_http(self._counted(self.face.rest))
+        self.rest = await serve_http(self._counted(self.face.rest), wall_s=self._clock.now)
         if isinstance(self.face, GrvtFace):
             trading = TimedSocket(self.face.trading, self._stopwatch)
             self.sockets = {"market": await serve_ws(self.face.market), "account": await serve_ws(trading)}
@@ -138,7 +139,7 @@ class Site:
         self,
         profile: MarketProfile,
         seed: int,
-        clock: Clock,
+        clock: RealClock,
         delays: Mapping[str, Delays],
         venues: Sequence[str] = DEFAULT_VENUES,
     ) -> None:
@@ -155,7 +156,7 @@ class Site:
             base: MarketMaker(profile, seed, _listed(exchanges, base), clock, price=price) for base, price in PRICES.items()
         }
         self.venues = {
-            name: VenueSite(name, exchange, self._face(name, exchange), self.exits if name == APEX else self.hedges)
+            name: VenueSite(name, exchange, self._face(name, exchange), self.exits if name == APEX else self.hedges, clock)
             for name, exchange in exchanges.items()
         }
 

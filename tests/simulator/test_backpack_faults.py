@@ -32,6 +32,7 @@ def outcome(bench: Bench, fault: RequestFault, seconds: float = 0) -> object:
     [
         (RequestFault("lose_request"), Drop.RESET, 0),
         (RequestFault("lose_answer"), Drop.RESET, 1),
+        (RequestFault("lose_answer", how="truncate"), Drop.TRUNCATE, 1),
         (RequestFault("late", delay_s=2), Drop.RESET, 0),
         (RequestFault("status", status=502), 502, 0),
         (RequestFault("status_executed", status=503), 503, 1),

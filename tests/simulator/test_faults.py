@@ -57,6 +57,15 @@ def test_a_request_fault_carries_its_details() -> None:
     assert RequestFault("status", 1.5, 502, "bad gateway", 3.0) == nemesis.on_request("grvt", "x")
 
 
+def test_a_request_fault_says_how_the_connection_is_lost_and_which_headers_come() -> None:
+    """A reset and no headers where the rule is silent."""
+    nemesis = Nemesis()
+    nemesis.add({"kind": "lose_answer", "how": "truncate", "headers": {"Location": "/"}, "count": 1})
+    nemesis.add({"kind": "lose_answer"})
+    found = [nemesis.on_request("grvt", "x") for _ in range(2)]
+    assert [RequestFault("lose_answer", how="truncate", headers=(("Location", "/"),)), RequestFault("lose_answer")] == found
+
+
 def test_frames_and_requests_have_rules_of_their_own() -> None:
     """A rule for everything strikes what its kind applies to and nothing else; "delay" applies to both."""
     nemesis = Nemesis()

@@ -154,10 +154,11 @@ def test_a_client_may_ask_to_close(serve: Serve) -> None:
         (Drop.RESET, ConnectionResetError),
         (Drop.CLOSE, http.client.RemoteDisconnected),
         (Drop.TRUNCATE, http.client.IncompleteRead),
+        (Drop.GARBLE, http.client.BadStatusLine),
     ],
 )
 def test_each_drop_looks_different_to_the_client(serve: Serve, drop: Drop, error: type[Exception]) -> None:
-    """A reset, an end without an answer, and half a body."""
+    """A reset, an end without an answer, half a body, and no HTTP at all."""
     _, _, client = serve(drop)
     with pytest.raises(Exception) as raised:  # noqa: PT011 -- which one is the claim
         ask(client)

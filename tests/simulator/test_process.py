@@ -10,6 +10,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
@@ -243,3 +244,18 @@ def test_tricks_reach_the_face(process: Process) -> None:
         last = frame["u"]
     client.close()
     assert frame["U"] > last + 1
+
+
+def test_a_step_of_the_clock_shows_in_every_answer(calm: Process) -> None:
+    """The time that a venue tells and the Date header move together, and back."""
+
+    def told() -> tuple[float, float]:
+        with urllib.request.urlopen(calm.directory["backpack"]["rest"] + "/api/v1/time", timeout=WAIT_S) as answer:
+            return int(answer.read()) / 1000, parsedate_to_datetime(answer.headers["Date"]).timestamp()
+
+    before = told()
+    calm.post("/clock", {"step_s": 3600})
+    after = told()
+    calm.post("/clock", {"step_s": -3600})
+    moved = [late - early for early, late in zip(before, after, strict=True)]
+    assert [True, True] == [3500 < seconds < 3700 for seconds in moved], moved
