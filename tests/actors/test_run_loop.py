@@ -60,7 +60,8 @@ class Facts(Actor):
 
 
 class Rig:
-    """A run loop over a tracker that says what the test wants; routed messages are kept, and may change the facts."""
+    """A run loop over a tracker that says what the test wants; routed messages are kept, and may change the facts. A stop is answered with
+    STOPPING, as the risk judge does, unless ``is_judge_there`` is false."""
 
     def __init__(self) -> None:
         self.facts: dict[str, object] = {"orders": (), "positions": {}}
@@ -68,6 +69,7 @@ class Rig:
         self.routed: list[Message] = []
         self.dumps: list[HealthDump] = []
         self.exits: list[str] = []
+        self.is_judge_there = True
         self.on_route: Callable[[Message], None] = lambda message: None
         nothing = lambda *_: None  # noqa: E731  seven callbacks of no interest
         actions = Actions(nothing, lambda reason: self.loop.fail(reason), nothing, nothing, nothing, nothing, nothing)  # noqa: PLW0108  the loop does not exist yet
@@ -82,7 +84,12 @@ class Rig:
 
     def _route(self, message: Message) -> None:
         self.routed.append(message)
+        if isinstance(message, Stop) and self.is_judge_there:
+            self.say(TradingState.STOPPING)
         self.on_route(message)
+
+    def say(self, state: TradingState) -> None:
+        self.inbox.tell(TradingStateChanged(state=state, reason="test", at=time.monotonic()))
 
     def start(self, *, longest_call_s: float = GUARD_S) -> None:
         spec = spec_for("order_tracker", TRACKER, longest_call_s=longest_call_s)
@@ -143,6 +150,15 @@ def test_the_drain_waits_for_an_order_to_end(rig: Rig) -> None:
     rig.start()
     rig.loop.stop("SIGTERM")
     assert (EXIT_FLAT, {GRVT, BACKPACK}) == (rig.loop.run(), {message.venue for message in rig.of(CancelAll)})  # type: ignore[attr-defined]
+
+
+def test_a_flat_account_is_not_believed_while_a_quote_may_still_leave(rig: Rig) -> None:
+    """The judge was being built anew when the stop was told: only its word to the gateways makes the tracker's "no order" final."""
+    rig.is_judge_there = False
+    rig.on_route = lambda message: rig.say(TradingState.STOPPING) if len(rig.of(Stop)) == 2 else None
+    rig.start()
+    rig.loop.stop("SIGTERM")
+    assert (EXIT_FLAT, 2) == (rig.loop.run(), len(rig.of(Stop)))
 
 
 def test_a_second_stop_leaves_with_the_residue(rig: Rig) -> None:
@@ -220,10 +236,11 @@ def test_a_wedged_actor_does_not_keep_the_health_dump(rig: Rig) -> None:
 def test_the_dump_says_the_trading_state(rig: Rig) -> None:
     """As the last TradingStateChanged told it."""
     rig.start()
-    rig.inbox.tell(TradingStateChanged(state=TradingState.REDUCING, reason="", at=0.0))
+    rig.is_judge_there = False
+    rig.say(TradingState.HALTED)
     rig.inbox.tell(RunFinished(cycles=1, at=0.0))
     rig.loop.run()
-    assert "REDUCING" == rig.dumps[-1].state
+    assert "HALTED" == rig.dumps[-1].state
 
 
 def test_a_signal_handler_that_outlasts_a_wait_does_not_stop_the_main_thread(rig: Rig) -> None:

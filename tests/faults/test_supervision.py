@@ -5,16 +5,21 @@ The pauses between restarts are shortened; how often and how it ends are the tab
 
 from __future__ import annotations
 
+import itertools
 import threading
+from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from core.messages import Alert, SetPolling, Tick, TradingStateChanged
+from actors import run_loop
+from actors.order_tracker import OrderTrackerActor
+from core.messages import Alert, CancelOrder, PlaceOrder, SetPolling, Tick, TradingStateChanged
 from core.routing import FALLBACK, HEDGER, QUOTER, RECORDER, RISK, TRACKER
 from core.supervision import spec_for
 from core.types import TradingState
-from tests.faults.house import BACKPACK, GRVT, House
+from tests.faults.house import BACKPACK, GRVT, GUARD_S, House
 from tests.faults.rig import Fault, LocalRun, Saboteur, assert_adds_up, quicken, running, until
 from tests.process.kit import by_night, executions
 
@@ -136,4 +141,32 @@ def test_a_feed_that_cannot_be_kept_up_is_polled_for(tmp_path: Path, monkeypatch
         until(lambda: threading.active_count() <= threads, "the dead threads to be gone")
         assert (borne, False, 1) == (crashes_of(run, name), run.is_over, sum(message.is_on for message in run.seen(SetPolling)))
         assert run.end() in (0, 3)
+    assert_adds_up(house)
+
+
+def test_a_quote_on_its_way_when_the_stop_comes_is_cancelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slow gateway: it passes the quote on once the tracker has said "no orders", and its cancel three answers later."""
+    quicken(monkeypatch)
+    monkeypatch.setattr(run_loop, "HEALTH_S", 0.1)
+    saboteur, house = Saboteur(monkeypatch), House()
+    answers, is_asked = itertools.count(1), defaultdict(threading.Event)
+    health = OrderTrackerActor.health
+
+    def answer(tracker: OrderTrackerActor) -> Mapping[str, object]:
+        found = health(tracker)
+        is_asked[next(answers)].set()
+        return found
+
+    entered = threading.Event()
+
+    def hang() -> None:
+        entered.set()
+        is_asked[1].wait(GUARD_S)
+
+    saboteur.plant(Fault(f"order_gateway.{GRVT}", PlaceOrder.__name__, block=hang))
+    saboteur.plant(Fault(f"order_gateway.{GRVT}", CancelOrder.__name__, block=lambda: is_asked[4].wait(GUARD_S)))
+    monkeypatch.setattr(OrderTrackerActor, "health", answer)
+    with running(tmp_path, house, monkeypatch) as run:
+        assert entered.wait(GUARD_S)
+        assert (0, []) == (run.end(), house.maker.open_orders)
     assert_adds_up(house)
