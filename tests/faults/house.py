@@ -61,6 +61,8 @@ from core.types import (
 )
 from simulator.exchange import AccountFill, Event, Exchange, FillEvent, OrderEvent, SimOrder
 
+wall_s = time.time
+"""The venues' clock is their own: a test may set the bot's."""
 GRVT, BACKPACK = VenueId("grvt"), VenueId("backpack")
 BOT, HOUSE, FLOW = "bot", "house", "flow"
 GUARD_S = 60.0
@@ -187,7 +189,7 @@ class LocalVenue:
     def requote(self) -> None:
         """Three levels a side around the mid, each put back where takers left a gap."""
         with self.lock:
-            self.exchange.advance(time.time())
+            self.exchange.advance(wall_s())
             for side in Side:
                 for depth in range(3):
                     if not self.exchange.leaves(self._house.get((side, depth), 0)):
@@ -319,7 +321,7 @@ class LocalVenue:
 
     def _execute(self, order: PlaceOrder) -> OrderAccepted:
         with self.lock:
-            self.exchange.advance(time.time())
+            self.exchange.advance(wall_s())
             placed = self.exchange.place(
                 BOT,
                 self.symbol,
@@ -386,7 +388,7 @@ class LocalVenue:
         )
 
     def fetch_fills(self, command: FetchFills) -> tuple[Message, ...]:
-        now, since = time.monotonic(), time.time() - command.lookback_s
+        now, since = time.monotonic(), wall_s() - command.lookback_s
         if self._is_read_broken():
             return (self._unread(command),)
         fills = tuple(self._fill(fill, Source.REST) for fill in self.fills if fill.time >= since)

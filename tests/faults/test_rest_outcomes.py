@@ -92,12 +92,14 @@ def is_known(change: OrderChanged, number: int) -> bool:
     return change.order.client_order_id == number and change.order.state is not OrderState.UNKNOWN
 
 
-@pytest.mark.parametrize("fault", ["not_sent", "refuse", "throttle"])
+@pytest.mark.parametrize(
+    ("fault", "state"), [("not_sent", OrderState.DENIED), ("refuse", OrderState.REJECTED), ("throttle", OrderState.DENIED)]
+)
 @pytest.mark.parametrize("side", ["maker", "hedge"])
 def test_an_order_that_certainly_failed_is_decided_anew(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, side: str, fault: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, side: str, fault: str, state: OrderState
 ) -> None:
-    """Twice in a row; each new attempt has an id of its own, and it trades on."""
+    """Twice in a row: the answer ends the order, no lookup has to; each new attempt has an id of its own, and it trades on."""
     quicken(monkeypatch)
     house = House()
     with house.takers(), running(tmp_path, house, monkeypatch) as run:
@@ -107,6 +109,7 @@ def test_an_order_that_certainly_failed_is_decided_anew(
         run.until_traded(2)
         assert run.end() in (0, 3)
     assert_adds_up(house)
+    assert 2 == len({c.order.client_order_id for c in run.tap.messages if isinstance(c, OrderChanged) and c.order.state is state})
 
 
 @pytest.mark.parametrize("retry_after_s", [0.5, None])
@@ -133,13 +136,14 @@ def test_after_a_429_the_hedge_goes_before_everything_else(
 @pytest.mark.parametrize("step_s", [3_600, -3_600])
 def test_a_step_of_the_wall_clock_changes_no_decision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step_s: int) -> None:
     """An hour forward or back in the middle of trading: no state changes, nothing expires, the accounts are right."""
-    genuine, shift = time.time_ns, [0]
-    monkeypatch.setattr(time, "time_ns", lambda: genuine() + shift[0])
+    genuine, genuine_ns, shift_s = time.time, time.time_ns, [0]
+    monkeypatch.setattr(time, "time", lambda: genuine() + shift_s[0])
+    monkeypatch.setattr(time, "time_ns", lambda: genuine_ns() + shift_s[0] * 1_000_000_000)
     quicken(monkeypatch)
     house = House()
     with house.takers(), running(tmp_path, house, monkeypatch) as run:
         run.until_traded()
-        shift[0] = step_s * 1_000_000_000
+        shift_s[0] = step_s
         run.until_traded(5)
         assert {TradingState.ACTIVE} == {message.state for message in run.seen(TradingStateChanged)}
         assert run.end() in (0, 3)
