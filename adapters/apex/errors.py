@@ -22,7 +22,7 @@ BAN_PAUSE_S = 60.0
 """How long a 403 or 429 that names no time keeps the limiter closed: the published window (apex.md §4)."""
 
 _CODE_ORDER, _CODE_NUMBER, _CODE_BAD_KEY, _CODE_TOO_MANY = 3, 400, 10002, 10003
-_BANNED_STATUSES = frozenset({403, 429})
+_BANNED_STATUSES = frozenset({403, 418, 429})
 
 
 class Verdict(enum.Enum):
@@ -50,7 +50,7 @@ class Denied(NamedTuple):
 
 
 class Banned(NamedTuple):
-    """403 or 429 from the edge, usually an HTML page: the request went no further (apex.md §1.7, §4)."""
+    """403, 418 or 429 from the edge, usually an HTML page: the request went no further (apex.md §1.7, §4)."""
 
     reason: str
     retry_after_s: float

@@ -79,6 +79,8 @@ def _judge_text(status: int, body: bytes) -> Ruling:
     reason = f"HTTP {status}: {excerpt(body)}"
     if status == 429:
         return Ruling(Verdict.TEMPORARY, RATE_LIMITED, reason)
+    if status == 418:  # Banned for not having paused: some gateway's word, no proof that the order went no further.
+        return Ruling(Verdict.UNKNOWN, RATE_LIMITED, reason)
     if status == 400 and body.lstrip().startswith(b"parse request payload error"):
         return Ruling(Verdict.PERMANENT, BAD_PAYLOAD, reason)
     return Ruling(Verdict.UNKNOWN, f"HTTP_{status}", reason)

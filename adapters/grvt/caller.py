@@ -19,7 +19,8 @@ from adapters.transport.rest import NotSent, Ok, Refused, Unknown
 from core.messages import RateLimited
 
 _LEFT_MIN_S = 0.5
-_TOO_MANY_REQUESTS = 429
+_PAUSE_STATUSES = frozenset({418, 429})
+"""Too many requests, and banned for not having paused."""
 
 
 class Answered(NamedTuple):
@@ -41,7 +42,7 @@ class Denied(NamedTuple):
 
 
 class Lost(NamedTuple):
-    """No statement of the venue: the call may or may not have been executed. A proxy's 429 or 403 page is here, too."""
+    """No statement of the venue: the call may or may not have been executed. A proxy's 418, 429 or 403 page is here, too."""
 
     reason: str
     is_rate_limit: bool = False
@@ -124,6 +125,6 @@ def _refused(status: int, body: bytes, retry_after_s: float | None) -> Reply:
     typed = error_of(body)
     if typed is None:
         reason = f"HTTP {status} without a venue error"
-        return Lost(reason, is_rate_limit=status == _TOO_MANY_REQUESTS, retry_after_s=retry_after_s)
+        return Lost(reason, is_rate_limit=status in _PAUSE_STATUSES, retry_after_s=retry_after_s)
     code, message = typed
     return Denied(code, f"{code} {message}", retry_after_s)
