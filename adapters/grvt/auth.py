@@ -13,7 +13,7 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import NamedTuple, Protocol
 
-from adapters.grvt import parse, requests
+from adapters.grvt import codes, parse, requests
 from adapters.grvt.envelope import error_of
 from adapters.grvt.values import WireRefused
 from adapters.transport.rest import NotSent, Ok, Outcome, Refused, Unknown
@@ -49,11 +49,15 @@ class Rest(Protocol):
 
 
 class LoginFailed(Exception):
-    """No session. ``is_refused``: the venue said no, as opposed to not being reached."""
+    """No session. ``code``: the venue's own word where it said no; None where it was not reached or a proxy answered."""
 
-    def __init__(self, reason: str, *, is_refused: bool = False) -> None:
+    def __init__(self, reason: str, *, code: int | None = None) -> None:
         super().__init__(reason)
-        self.is_refused = is_refused
+        self.code = code
+
+    @property
+    def is_refused(self) -> bool:
+        return self.code is not None
 
 
 class _Login(NamedTuple):
@@ -132,7 +136,7 @@ class GrvtAuth:
                 typed = error_of(body)
                 if typed is None:
                     raise LoginFailed(f"login answered HTTP {status} without a venue error")
-                raise LoginFailed(self._clean(f"login refused: HTTP {status} code {typed[0]} {typed[1]}"), is_refused=True)
+                raise LoginFailed(self._clean(f"login refused: HTTP {status} code {typed[0]} {typed[1]}"), code=typed[0])
             case NotSent(reason):
                 raise LoginFailed(self._clean(f"login not sent: {reason}"))
             case Unknown(reason):
@@ -144,7 +148,7 @@ class GrvtAuth:
         except WireRefused as error:
             raise LoginFailed(f"login answer refused: {error}") from None
         if answer.status != "success":
-            raise LoginFailed(f"login refused: status {answer.status[:40]!r}", is_refused=True)
+            raise LoginFailed(f"login refused: status {answer.status[:40]!r}", code=codes.NOT_AUTHENTICATED)
         cookie = find_cookie(header(headers, "set-cookie"))
         account_id = header(headers, "x-grvt-account-id")
         if cookie is None or not account_id:

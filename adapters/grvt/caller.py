@@ -30,7 +30,7 @@ class Answered(NamedTuple):
 
 
 class Denied(NamedTuple):
-    """4xx with the venue's own error code: the call was not executed."""
+    """4xx with the venue's own error code, or no session because the venue refuses the key: the call was not executed."""
 
     code: int
     reason: str
@@ -95,7 +95,7 @@ class Caller:
             try:
                 session = self._auth.headers()
             except LoginFailed as error:
-                return NotSent(str(error)), session
+                return NotSent(str(error)) if error.code is None else Denied(error.code, str(error), None), session
         headers = {"Content-Type": "application/json", **session}
         outcome = self._rest.request("POST", call.path, body=call.body, headers=headers, deadline_s=deadline_s)
         return self._judged(outcome), session

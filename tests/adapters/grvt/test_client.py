@@ -272,6 +272,15 @@ def test_an_html_403_costs_no_login() -> None:
     assert (1, 1) == (len(rig.rest.sent), len(rig.edge.sent))
 
 
+@pytest.mark.parametrize(("code", "permanent"), [(1000, True), (1006, False), (1009, False)])
+def test_a_login_that_the_venue_refuses_is_a_refusal_of_the_order(code: int, permanent: bool) -> None:
+    """One attempt to log in, and no order. A key that it does not accept is refused for good, a venue that is busy or closed is not."""
+    rig = Rig(PENDING, edge=FakeRest(denied(code, 401)))
+    rejected = rig.trade.place(place_order())[0]
+    assert isinstance(rejected, OrderRejected)
+    assert (permanent, [], 1) == (rejected.permanent, rig.rest.sent, len(rig.edge.sent))
+
+
 def test_without_a_session_nothing_is_sent() -> None:
     """A login that fails means: the order never left."""
     rig = Rig(PENDING, edge=FakeRest(UNKNOWN))
