@@ -5,7 +5,7 @@ It judges; it sends nothing to a venue.
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterable
 from decimal import Decimal
 from typing import NamedTuple
@@ -28,19 +28,20 @@ from core.messages import (
     TradingStateChanged,
     VenueReconciled,
 )
-from core.types import Channel, FeedState, OrderState, Role, Source, TradingState, VenueId
+from core.types import Channel, ClientOrderId, FeedState, OrderState, Role, Source, TradingState, VenueId
 
 QUIET_S = 60.0
 """How long nothing foreign and no stalled hedge must have happened before the way up is open again."""
 FOREIGN_ORDERS_BEFORE_HALT = 3
 FOREIGN_WINDOW_S = 10.0
 """A hand does not place so many orders in so short a time. A second bot does, and it hedges our hedges as we would hedge its own, for ever."""
-THROTTLES_BEFORE_PAUSE = 3
-THROTTLE_WINDOW_S = 60.0
 STALLS_BEFORE_HALT = 3
 STALL_WINDOW_S = 600.0
 REFUSALS_MAX = 3
 """A stream refused so often in a row needs a person: every attempt had logged in anew."""
+THROTTLES_BEFORE_REST = 3
+THROTTLE_WINDOW_S = 60.0
+"""A venue that refuses so often for the rate gets no quotes until fewer of its refusals are as young: what is left is for hedges."""
 LOSS_WINDOW_S = 86_400.0
 HALTING_ALERTS = frozenset({"overfill", "fat-finger", "halt"})
 """Facts that no state of the market explains: only a person may go on from there."""
@@ -81,14 +82,14 @@ class TradingStateMachine:
         self._foreign: dict[tuple[VenueId, str], float] = {}
         """The strangers' orders of the last ten seconds, and when each was first heard of."""
         self._foreign_at: float | None = None
-        self._throttled: deque[float] = deque(maxlen=THROTTLES_BEFORE_PAUSE)
         self._stalls: list[float] = []
+        self._throttled: dict[VenueId, deque[float]] = defaultdict(lambda: deque(maxlen=THROTTLES_BEFORE_REST))
         self._journal_failed_at: float | None = None
         self._given_up: str | None = None
         self._halt_reason: str | None = None
-        self._refused_at: float | None = None
         self._results = deque(results)
         self._net = sum((result.net for result in self._results), Decimal(0))
+        self._refused: dict[ClientOrderId, float] = {}
 
     def start(self, now: float) -> tuple[Message, ...]:
         return self.ledger.ask(self._epoch, now)
@@ -111,12 +112,12 @@ class TradingStateMachine:
                 self._met_stranger(message, now)
                 if self._is_rivalled:
                     return self.halt("another program trades this account", now)
-            case RateLimited():
-                self._throttled.append(now)
             case HedgeStalled():
                 self._stalls.append(now)
                 if message.is_permanent:
                     self._halt_reason = message.reason
+            case RateLimited():
+                self._throttled[message.venue].append(now)
             case OrderChanged():
                 self._order(message, now)
             case PairClosed():
@@ -173,14 +174,16 @@ class TradingStateMachine:
     def _order(self, message: OrderChanged, now: float) -> None:
         order = message.order
         if order.role is Role.MAKER and order.state is OrderState.REJECTED and order.permanent:
-            self._refused_at = now
+            self._refused.setdefault(order.client_order_id, now)
 
     def _judge(self, now: float) -> tuple[Message, ...]:
         """Down at once, up only from here. Failed hedges halt once delta is flat: HALTED would strand the unwind half-way."""
         if self.state in (TradingState.HALTED, TradingState.STOPPING):
             return ()
-        if len([at for at in self._stalls if now - at < STALL_WINDOW_S]) >= STALLS_BEFORE_HALT:
+        if _recent(self._stalls, now) >= STALLS_BEFORE_HALT:
             self._halt_reason = "hedges failed three times in ten minutes"
+        if _recent(self._refused.values(), now) >= STALLS_BEFORE_HALT:
+            self._halt_reason = "the maker venue refused three quotes for good in ten minutes"
         if self._halt_reason is not None and self.ledger.is_synced and abs(self.ledger.net) < self._lot:
             return self.halt(self._halt_reason, now)
         reason = self._worry(now)
@@ -204,10 +207,11 @@ class TradingStateMachine:
             return "somebody else trades this account"
         if self._stalls and now - self._stalls[-1] < QUIET_S:
             return "the hedge was stalled"
-        if self._refused_at is not None and now - self._refused_at < QUIET_S:
+        if self._refused and now - max(self._refused.values()) < QUIET_S:
             return "the maker venue refused a quote for good"
-        if len(self._throttled) == THROTTLES_BEFORE_PAUSE and now - self._throttled[0] < THROTTLE_WINDOW_S:
-            return "rate limited three times in a minute"
+        throttled = [venue for venue, times in self._throttled.items() if _is_full_of(times, now)]
+        if throttled:
+            return f"{', '.join(sorted(throttled))} has refused {THROTTLES_BEFORE_REST} requests for the rate within a minute"
         if self._journal_failed_at is not None and now - self._journal_failed_at < QUIET_S:
             return "the journal cannot be written"
         if self._daily_loss(now) >= self._max_daily_loss:
@@ -239,3 +243,12 @@ class TradingStateMachine:
     def deadline(self, now: float) -> float | None:
         """When a quiet period may have ended."""
         return now + 1.0 if self.state in (TradingState.REDUCING, TradingState.STARTING) else None
+
+
+def _recent(times: Iterable[float], now: float) -> int:
+    return len([at for at in times if now - at < STALL_WINDOW_S])
+
+
+def _is_full_of(times: deque[float], now: float) -> bool:
+    """Whether as many refusals as it holds are all young."""
+    return len(times) == THROTTLES_BEFORE_REST and now - times[0] < THROTTLE_WINDOW_S
