@@ -251,9 +251,7 @@ class _Run:
             is_dry_run=is_dry_run,
         )
         self._route: Callable[[Message], None] = self._composition.route("supervisor")
-        venues = [
-            VenueSymbol(side.venue.name, side.instrument, has_dead_man=side.venue.capabilities.dead_man_switch) for side in sides
-        ]
+        venues = [VenueSymbol.of(side.venue, side.instrument) for side in sides]
         inbox, is_killed = ControlInbox(addresses), kill_switch(state_dir).exists
         self._loop = RunLoop(self._watch, inbox, self._route, venues, self._write_health, self._metrics, is_killed)
 

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, cast
 
 from actors.mailbox import Addresses
 from actors.supervision import ActorAnswer, Watch
+from core.clock_watch import ClockWatch
 from core.health import FeedHealth, HealthDump, LimitHealth, OrderHealth
 from core.instrument import Instrument
 from core.messages import (
@@ -29,7 +30,7 @@ from core.messages import (
     TradingStateChanged,
     VenueReconciled,
 )
-from core.ports import StreamVitals
+from core.ports import StreamVitals, Venue
 from core.routing import CONTROL, TRACKER
 from core.supervision import ChildSynced
 from core.totals import RunStatus
@@ -52,6 +53,12 @@ class VenueSymbol(NamedTuple):
     venue: VenueId
     instrument: Instrument
     has_dead_man: bool
+    clock_offset_ms: Callable[[], float]
+
+    @staticmethod
+    def of(venue: Venue, instrument: Instrument) -> VenueSymbol:
+        has_dead_man = venue.capabilities.dead_man_switch
+        return VenueSymbol(venue.name, instrument, has_dead_man=has_dead_man, clock_offset_ms=venue.clock_offset_ms)
 
 
 class Residue(NamedTuple):
@@ -113,6 +120,7 @@ class RunLoop:
         self._write_health = write_health
         self._metrics = metrics
         self._is_killed = is_killed
+        self._clocks = {each.venue: ClockWatch(each.venue) for each in self._venues}
         self._kill_asked_at = float("-inf")
         self._is_kill_told = False
         self._started_at = time.monotonic()
@@ -163,6 +171,7 @@ class RunLoop:
             self._renewed_at = now
             self._set_dead_man(DEAD_MAN_S)
         self._look_at_kill_switch(now)
+        self._look_at_clocks(now)
         if self._wants_health:
             self._wants_health = False
             self._dump_health()
@@ -175,6 +184,11 @@ class RunLoop:
         if self._is_killed():
             self._is_kill_told = True
             self._route(Alert(level="critical", key="halt", text="the kill switch was thrown", at=now))
+
+    def _look_at_clocks(self, now: float) -> None:
+        for each in self._venues:
+            for alert in self._clocks[each.venue].judge(each.clock_offset_ms(), now):
+                self._route(alert)
 
     def _take_messages(self, now: float) -> None:
         while True:

@@ -41,6 +41,7 @@ class RedactedVenue:
         self.name: VenueId = venue.name
         self.setup: VenueSetup = _Setup(venue.setup, redact)
         self.limits: Mapping[str, float] = venue.limits
+        self.clock_offset_ms = venue.clock_offset_ms
 
     @property
     def capabilities(self) -> Capabilities:

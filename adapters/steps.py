@@ -102,6 +102,7 @@ class _SteppedVenue:
         self.name: VenueId = venue.name
         self.setup: VenueSetup = venue.setup
         self.limits: Mapping[str, float] = venue.limits
+        self.clock_offset_ms = venue.clock_offset_ms
 
     @property
     def capabilities(self) -> Capabilities:

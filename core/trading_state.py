@@ -127,6 +127,8 @@ class TradingStateMachine:
                 self._given_up = message.text
             case Alert() if message.key == "journal":
                 self._journal_failed_at = now
+            case Alert() if message.key == "clock" and message.level == "critical":
+                self._halt_reason = message.text
             case Alert() if message.key in HALTING_ALERTS:
                 return self.halt(message.text, now)
             case LedgerRequested():

@@ -70,6 +70,9 @@ class ApexVenue:
         rest = RestClient(self._rest_url, total_deadline_s=deadline_s)
         return Api(rest, self._key, self._clock, self._accounts, deadline_s=deadline_s)
 
+    def clock_offset_ms(self) -> float:
+        return self._clock.offset_ms
+
     def trade_lane(self, instrument: Instrument) -> TradeLane:
         return ApexTradeLane(self._api(TRADE_DEADLINE_S), instrument, self._signer)
 

@@ -15,6 +15,7 @@ from adapters.apex.errors import NOT_FOUND, RATE_LIMITED, Answered, Banned, Deni
 from adapters.apex.requests import Account, Call
 from adapters.apex.signer import ApiKey
 from adapters.apex.values import WireRefused
+from adapters.transport.clock import DateCheck
 from adapters.transport.rest import NotSent
 from core.messages import FillReported, OrderReported
 
@@ -58,6 +59,7 @@ class Api:
         self.now = now
         self._key = key
         self._deadline_s = deadline_s
+        self._dates = DateCheck()
 
     def deadline(self) -> float:
         """When an answer that is begun now must be complete."""
@@ -69,7 +71,11 @@ class Api:
         if left_s <= 0:
             return NotSent("deadline over")
         path, query, body, headers = requests.render(call, self._key, self.clock.now_ms() - age_ms)
-        return judge(self.rest.request(call.method, path, query=query, body=body, headers=headers, deadline_s=left_s))
+        outcome = self.rest.request(call.method, path, query=query, body=body, headers=headers, deadline_s=left_s)
+        corrected_ms = self._dates.correction(self.rest.date_offset_ms, self.clock.offset_ms)
+        if corrected_ms is not None:
+            self.clock.offset_ms = corrected_ms
+        return judge(outcome)
 
     def read(self, call: Call, parser: Callable[[bytes], T], until: float) -> T | ReadFailed:
         """The parsed ``data`` of a GET, or why there is none."""

@@ -23,6 +23,9 @@ SUBMIT_BOUND_UNMEASURED_S = 60.0 + LATE_MARGIN_S
 class Rest(Protocol):
     """What this adapter needs of ``adapters.transport.rest.RestClient``."""
 
+    @property
+    def date_offset_ms(self) -> float | None: ...
+
     def request(
         self,
         method: str,
@@ -38,7 +41,7 @@ class Rest(Protocol):
 
 
 class VenueClock:
-    """Read by every thread that signs; written at set-up and after the venue refused a timestamp.
+    """Read by every thread that signs; written at set-up, after the venue refused a timestamp, and where Date headers contradict it.
 
     ``submit_bound_s``: from so many seconds after its stamp on, the venue refuses a request; inf = it never does.
     """

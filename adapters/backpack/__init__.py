@@ -62,6 +62,9 @@ class BackpackVenue:
         rest = RestClient(self._rest_url, total_deadline_s=deadline_s)
         return Api(rest, self._signer, self._clock, deadline_s=deadline_s)
 
+    def clock_offset_ms(self) -> float:
+        return self._clock.offset_ms
+
     def trade_lane(self, instrument: Instrument) -> TradeLane:
         return BackpackTradeLane(self._api(TRADE_DEADLINE_S), self._submits)
 

@@ -15,6 +15,7 @@ from adapters.backpack.errors import NOT_FOUND, judge_refusal
 from adapters.backpack.requests import Call
 from adapters.backpack.signer import Signer
 from adapters.backpack.values import WireRefused, excerpt, scrub
+from adapters.transport.clock import DateCheck
 from adapters.transport.rest import NotSent, Ok, Outcome, Refused, Unknown
 from core.messages import FillReported
 from core.types import VenueOrderId
@@ -49,6 +50,7 @@ class Api:
         self.now = now
         self._signer = signer
         self._deadline_s = deadline_s
+        self._dates = DateCheck()
 
     def deadline(self) -> float:
         """When an answer that is begun now must be complete."""
@@ -59,7 +61,11 @@ class Api:
         if left_s <= 0:
             return NotSent("deadline over")
         query, body, headers = requests.render(call, self._signer, self.clock.now_ms())
-        return self.rest.request(call.method, call.path, query=query, body=body, headers=headers, deadline_s=left_s)
+        outcome = self.rest.request(call.method, call.path, query=query, body=body, headers=headers, deadline_s=left_s)
+        corrected_ms = self._dates.correction(self.rest.date_offset_ms, self.clock.offset_ms)
+        if corrected_ms is not None:
+            self.clock.offset_ms = corrected_ms
+        return outcome
 
     def read(self, call: Call, parser: Callable[[bytes], T], until: float) -> T | ReadFailed:
         """The parsed body of a GET, or why there is none."""

@@ -23,6 +23,9 @@ GOOD_ENOUGH_MS = 100.0
 class Rest(Protocol):
     """What this adapter needs of ``adapters.transport.rest.RestClient``."""
 
+    @property
+    def date_offset_ms(self) -> float | None: ...
+
     def request(
         self,
         method: str,
@@ -50,7 +53,7 @@ class OffsetBounds(NamedTuple):
 
 
 class VenueClock:
-    """Read by every thread that signs; written at set-up and after the venue called a request expired."""
+    """Read by every thread that signs; written at set-up, after the venue called a request expired, and where Date headers contradict it."""
 
     def __init__(self, wall_s: Callable[[], float] = time.time, sleep: Callable[[float], None] = time.sleep) -> None:
         self._wall_s = wall_s

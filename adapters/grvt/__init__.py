@@ -49,6 +49,9 @@ class GrvtVenue:
         trades, market_data = self._trades(QUERY_DEADLINE_S), self._market_data()
         self.setup = GrvtSetup(trades, market_data, self._auth, self._clock, sub_account_id)
 
+    def clock_offset_ms(self) -> float:
+        return self._clock.offset_ms
+
     def trade_lane(self, instrument: Instrument) -> TradeLane:
         caller = self._trades(TRADE_DEADLINE_S)
         return GrvtTradeLane(caller, self._clock, self._signer, instrument, self._account(instrument))

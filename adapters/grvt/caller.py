@@ -15,6 +15,7 @@ from adapters.grvt.clock import VenueClock
 from adapters.grvt.envelope import error_of
 from adapters.grvt.requests import Call
 from adapters.grvt.values import VENUE, redacted
+from adapters.transport.clock import DateCheck
 from adapters.transport.rest import NotSent, Ok, Refused, Unknown
 from core.messages import RateLimited
 
@@ -67,6 +68,7 @@ class Caller:
         self._auth = auth
         self._clock = clock
         self._deadline_s = deadline_s
+        self._dates = DateCheck()
         self.now = monotonic
 
     def post(self, call: Call, deadline_s: float | None = None) -> Reply:
@@ -101,7 +103,9 @@ class Caller:
         return self._judged(outcome), session
 
     def _judged(self, outcome: Ok | Refused | NotSent | Unknown) -> Reply:
-        self._clock.observed(self._rest.date_offset_ms)
+        corrected_ms = self._dates.correction(self._rest.date_offset_ms, self._clock.offset_ms)
+        if corrected_ms is not None:
+            self._clock.measured(corrected_ms)
         match outcome:
             case Ok(_, _, body):
                 return Answered(body)

@@ -86,6 +86,9 @@ class QuietVenue:
         self.streams: dict[Channel, list[FakeStream]] = {channel: [] for channel in Channel}
         self.is_lane_broken = False
 
+    def clock_offset_ms(self) -> float:
+        return 0.0
+
     def trade_lane(self, instrument: Instrument) -> QuietVenue:
         return self
 

@@ -18,7 +18,7 @@ from actors.run_loop import EXIT_EXPOSED, EXIT_FAILED, EXIT_FLAT, ControlInbox, 
 from actors.supervision import Actions, Child, Watch
 from core.health import HealthDump, OrderHealth
 from core.instrument import Instrument
-from core.messages import CancelAll, Message, RenewDeadMan, RunFinished, Stop, Tick, TradingStateChanged
+from core.messages import Alert, CancelAll, Message, RenewDeadMan, RunFinished, Stop, Tick, TradingStateChanged
 from core.routing import TRACKER
 from core.supervision import spec_for
 from core.types import TradingState, VenueId
@@ -70,6 +70,7 @@ class Rig:
         self.dumps: list[HealthDump] = []
         self.exits: list[str] = []
         self.is_judge_there = True
+        self.offset_ms = 0.0
         self.on_route: Callable[[Message], None] = lambda message: None
         nothing = lambda *_: None  # noqa: E731  seven callbacks of no interest
         actions = Actions(nothing, lambda reason: self.loop.fail(reason), nothing, nothing, nothing, nothing, nothing)  # noqa: PLW0108  the loop does not exist yet
@@ -77,8 +78,8 @@ class Rig:
         self.watch = Watch(self.addresses, actions, lambda: 0.0)
         self.inbox = ControlInbox(self.addresses)
         venues = [
-            VenueSymbol(GRVT, instrument(GRVT), has_dead_man=True),
-            VenueSymbol(BACKPACK, instrument(BACKPACK), has_dead_man=False),
+            VenueSymbol(GRVT, instrument(GRVT), has_dead_man=True, clock_offset_ms=lambda: self.offset_ms),
+            VenueSymbol(BACKPACK, instrument(BACKPACK), has_dead_man=False, clock_offset_ms=float),
         ]
         self.loop = RunLoop(self.watch, self.inbox, self._route, venues, self.dumps.append, dict)
 
@@ -203,6 +204,17 @@ def test_the_dead_man_switch_stays_armed_while_an_order_is_left(rig: Rig) -> Non
     rig.on_route = lambda message: rig.loop.stop("SIGTERM")
     rig.loop.run()
     assert 0.0 not in [message.countdown_s for message in rig.of(RenewDeadMan)]  # type: ignore[attr-defined]
+
+
+def test_a_clock_that_has_come_apart_is_told_once(rig: Rig) -> None:
+    """By the first round that sees it; every later round sees the same."""
+    rig.offset_ms = 3_000.0
+    rig.facts["orders"] = (order(),)
+    rig.start()
+    rig.loop.stop("SIGTERM")
+    rig.on_route = lambda message: rig.facts.update(orders=()) if isinstance(message, CancelAll) else None
+    rig.loop.run()
+    assert [("clock", "warning")] == [(message.key, message.level) for message in rig.of(Alert)]  # type: ignore[attr-defined]
 
 
 def test_a_child_that_fails_for_good_ends_the_run_with_1(rig: Rig) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Literal
 
 import msgspec
 import pytest
@@ -341,6 +342,24 @@ def test_three_stalls_in_half_an_hour_do_not() -> None:
     for number in range(3):
         made.handle(stalled(), number * STALL_WINDOW_S)
     assert T.REDUCING is made.state
+
+
+@pytest.mark.parametrize(("level", "state"), [("warning", T.ACTIVE), ("critical", T.HALTED)])
+def test_a_clock_out_of_all_bounds_halts(level: Literal["warning", "critical"], state: TradingState) -> None:
+    made = active()
+    made.handle(Alert(level=level, key="clock", text="", at=0.0), 0.0)
+    assert state is made.state
+
+
+def test_a_clock_out_of_all_bounds_halts_when_flat() -> None:
+    """What was filled is still hedged."""
+    made = active()
+    made.handle(filled(place(1), "t1", "0.10"), 0.0)
+    made.handle(alert("clock"), 0.0)
+    before = made.state
+    made.handle(filled(HEDGE, "t2", "0.10"), 0.0)
+    made.handle(Tick(), 0.0)
+    assert (T.REDUCING, T.HALTED) == (before, made.state)
 
 
 def test_three_quotes_refused_for_good_halt() -> None:

@@ -172,6 +172,7 @@ class LocalVenue:
         self.broken_reads = 0
         self.reads_refused = 0
         self.is_mute = False
+        self.offset_ms = 0.0
         self.retry_after_s: float | None = 0.05
         self.calls: list[str] = []
         self.cancels_fail = 0
@@ -272,6 +273,9 @@ class LocalVenue:
                 stream.frames.put(message)
 
     # ---- trade lane ----------------------------------------------------------------------------------------------------------
+
+    def clock_offset_ms(self) -> float:
+        return self.offset_ms
 
     def trade_lane(self, instrument: Instrument) -> LocalVenue:
         return self

@@ -279,3 +279,18 @@ def test_a_redirect_is_not_followed(desk: Desk, status: int) -> None:
     held = desk.held()
     assert [SubmitUnknown] == kinds(desk.trade.place(desk.order()))
     assert (held, 0) == (desk.held(), desk.venues.count(other, "/elsewhere"))
+
+
+@pytest.mark.parametrize("step_s", [-10, 10])
+def test_a_clock_that_was_set_is_noticed_by_the_answers_and_signed_with(desk: Desk, step_s: int) -> None:
+    """C11. The first orders may be refused for their time; then they are accepted, and the offset says how far the clocks are apart."""
+    desk.venues.post("/clock", step_s=step_s)
+    try:
+        answers = [kinds(desk.trade.place(desk.order()))[0] for _ in range(3)]
+        offset_s = desk.venue.clock_offset_ms() / 1000
+    finally:
+        desk.venues.post("/clock", step_s=-step_s)
+        for _ in range(3):
+            desk.look_up(desk.order())
+    assert (OrderAccepted, True) == (answers[-1], abs(offset_s - step_s) < 2), (answers, offset_s)
+    assert abs(desk.venue.clock_offset_ms()) < 2000

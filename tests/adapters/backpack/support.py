@@ -67,6 +67,7 @@ class FakeRest:
     def __init__(self, *outcomes: Outcome) -> None:
         self.outcomes = list(outcomes)
         self.sent: list[Sent] = []
+        self.date_offset_ms: float | None = None
 
     def request(
         self,

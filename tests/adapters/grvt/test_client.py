@@ -229,10 +229,11 @@ def test_the_default_lifetime_is_a_minute() -> None:
 
 
 def test_a_stepped_local_clock_is_corrected_by_the_date_header() -> None:
-    """A machine that woke up an hour off signs right from the second order on."""
+    """A machine that woke up an hour off signs right once two answers have said so."""
     rig = Rig(PENDING)
-    rig.rest.date_offset_ms = 3_600_000.0
-    rig.trade.place(place_order())
+    for offset_ms in (3_600_100.0, 3_600_000.0):
+        rig.rest.date_offset_ms = offset_ms
+        rig.trade.place(place_order())
     rig.rest.sent.clear()
     rig.trade.place(place_order())
     assert int(rig.clock.wall * 1000) + 3_600_000 + 60_000 == rig.expiration_ms()
