@@ -153,7 +153,8 @@ class LocalVenue:
     """``core.ports.Venue`` and both of its lanes. ``faults`` strike the next orders, one each; ``broken_reads``, ``cancels_fail``: how
     many of the next calls fail; ``is_mute``: the account stream tells nothing, what happens meanwhile is lost to it.
 
-    lose_request, lose_answer, late (executed after the answer was lost), refuse, not_sent, throttle; ``hold`` is executed,
+    lose_request, lose_answer, late (executed after the answer was lost), refuse, refuse_for_good, not_sent,
+    throttle; ``hold`` is executed,
     ``hold_and_lose`` is not, and neither returns before ``release``.
     """
 
@@ -298,8 +299,8 @@ class LocalVenue:
                 return (unknown,)
             case "not_sent":
                 return (SubmitNotSent(venue=venue, client_order_id=number, reason="planted", at=now),)
-            case "refuse":
-                return (self._refusal(order, "planted"),)
+            case ("refuse" | "refuse_for_good") as fault:
+                return (self._refusal(order, "planted", permanent=fault == "refuse_for_good"),)
             case "throttle":
                 limited = RateLimited(venue=venue, reason="planted", retry_after_s=self.retry_after_s, at=now)
                 return (self._refusal(order, "429", is_throttled=True), limited)
@@ -312,13 +313,13 @@ class LocalVenue:
             case _:
                 return (self._execute(order),)
 
-    def _refusal(self, order: PlaceOrder, reason: str, *, is_throttled: bool = False) -> OrderRejected:
+    def _refusal(self, order: PlaceOrder, reason: str, *, is_throttled: bool = False, permanent: bool = False) -> OrderRejected:
         return OrderRejected(
             venue=self.name,
             client_order_id=order.client_order_id,
             reason=reason,
             code=reason,
-            permanent=False,
+            permanent=permanent,
             at=time.monotonic(),
             is_throttled=is_throttled,
         )

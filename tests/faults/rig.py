@@ -25,7 +25,7 @@ from adapters.journal import SqliteJournal
 from core.config import parse_config
 from core.messages import Message, TradingStateChanged
 from core.supervision import ChildSpec
-from core.types import ZERO
+from core.types import ZERO, TradingState
 from tests.faults.house import FEES, GUARD_S, House
 
 M = TypeVar("M", bound=Message)
@@ -203,6 +203,11 @@ class LocalRun:
         return {name: self.epoch(name) for name in list(self.watch._children)}
 
     @property
+    def state(self) -> TradingState | None:
+        """The trading state that was told last."""
+        return next((message.state for message in reversed(self.seen(TradingStateChanged))), None)
+
+    @property
     def is_over(self) -> bool:
         return not self._thread.is_alive()
 
@@ -227,7 +232,7 @@ class LocalRun:
         return self.code
 
     def until_active(self) -> None:
-        until(lambda: [each.state.value for each in self.seen(TradingStateChanged)][-1:] == ["ACTIVE"], "ACTIVE")
+        until(lambda: self.state is TradingState.ACTIVE, "ACTIVE")
 
     def until_traded(self, more: int = 1) -> None:
         """That many more fills at the maker venue, and everything hedged."""

@@ -1,17 +1,20 @@
-"""Answers that do not come, or come as 429: nothing is assumed, nothing is sent twice (RELIABILITY.md C1-C6, C11, §3.3, I26)."""
+"""Answers that do not come, or come as 429: nothing is assumed, nothing is sent twice (RELIABILITY.md C, E9, §3.3, I26)."""
 
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from core.messages import OrderChanged, TradingStateChanged
+from core import trading_state
+from core.messages import FetchPosition, HedgeStalled, OrderChanged, TradingStateChanged
+from core.routing import QUOTER
 from core.types import OrderState, Role, TradingState
 from simulator.exchange import SimOrder
-from tests.faults.house import House
-from tests.faults.rig import LocalRun, assert_adds_up, quicken, running, until
+from tests.faults.house import BACKPACK, GUARD_S, House
+from tests.faults.rig import Fault, LocalRun, Saboteur, assert_adds_up, quicken, running, until
 
 MANY = 1_000_000
 
@@ -112,11 +115,11 @@ def test_an_order_that_certainly_failed_is_decided_anew(
     assert 2 == len({c.order.client_order_id for c in run.tap.messages if isinstance(c, OrderChanged) and c.order.state is state})
 
 
-@pytest.mark.parametrize("retry_after_s", [0.5, None])
+@pytest.mark.parametrize("retry_after_s", [0.5, None, 3600.0])
 def test_after_a_429_the_hedge_goes_before_everything_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, retry_after_s: float | None
 ) -> None:
-    """The hedge venue throttles; polls of low priority wait in the queue, and the first order after the freeze is the hedge."""
+    """The hedge venue throttles, for a moment or for an hour; polls of low priority wait in the queue, the hedge does not."""
     quicken(monkeypatch)
     house = House()
     house.hedge.retry_after_s = retry_after_s
@@ -131,6 +134,85 @@ def test_after_a_429_the_hedge_goes_before_everything_else(
         assert ("place", "place") == (first, after[0])
         assert run.end() in (0, 3)
     assert_adds_up(house)
+
+
+def test_the_third_429_within_a_minute_takes_the_quotes_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """C6. The fill that met them is hedged all the same, and nothing is quoted until the first of them is old."""
+    quicken(monkeypatch)
+    house = House()
+    with running(tmp_path, house, monkeypatch) as run:
+        run.until_active()
+        until(lambda: house.maker.open_orders, "a quote")
+        house.hedge.faults.extend(["throttle"] * 3)
+        filled_quote(house, run)
+        until(lambda: house.hedge.volume > 0 and run.state is TradingState.REDUCING, "the hedge, and REDUCING")
+        until(lambda: not house.maker.open_orders, "no quote")
+        quotes, handled = len(house.maker.sent), run.handled(QUOTER)
+        until(lambda: run.handled(QUOTER) > handled + 20, "the quoter to have had its chances")
+        assert (quotes, 4) == (len(house.maker.sent), hedges_sent(house))
+        monkeypatch.setattr(trading_state, "THROTTLE_WINDOW_S", 0.0)
+        until(lambda: house.maker.open_orders, "a quote")
+        assert run.end() in (0, 3)
+    assert_adds_up(house)
+
+
+def test_a_read_that_is_stuck_holds_up_no_hedge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """C7. The reads of the hedge venue hang until the hedge is done."""
+    quicken(monkeypatch)
+    saboteur, house = Saboteur(monkeypatch), House()
+    entered, gate = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        entered.set()
+        gate.wait(GUARD_S)
+
+    with running(tmp_path, house, monkeypatch) as run:
+        run.until_active()
+        until(lambda: house.maker.open_orders, "a quote")
+        saboteur.plant(Fault(f"rest_poller.{BACKPACK}", FetchPosition.__name__, block=hang))
+        run.tell(f"rest_poller.{BACKPACK}", FetchPosition(venue=BACKPACK, symbol=house.hedge.symbol))
+        assert entered.wait(GUARD_S)
+        quote = filled_quote(house, run)
+        until(lambda: house.hedge.volume == quote.quantity, "the hedge")
+        gate.set()
+        assert run.end() in (0, 3)
+    assert_adds_up(house)
+
+
+def test_a_maker_venue_that_refuses_for_good_halts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """C9, C15. A key or a contract that is gone: one quote after each quiet time, the third refusal is the last, and no more is sent."""
+    quicken(monkeypatch)
+    monkeypatch.setattr(trading_state, "QUIET_S", 0.2)
+    house = House()
+    with running(tmp_path, house, monkeypatch) as run:
+        run.until_active()
+        until(lambda: house.maker.open_orders, "a quote")
+        house.maker.faults.extend(["refuse_for_good"] * 10)
+        filled_quote(house, run)
+        until(lambda: run.state is TradingState.HALTED, "HALTED")
+        left = len(house.maker.faults)
+        handled = run.handled(QUOTER)
+        until(lambda: run.handled(QUOTER) > handled + 20, "the quoter to have had its chances")
+        assert (7, 7, 3) == (left, len(house.maker.faults), run.end())
+    assert_adds_up(house)
+
+
+def test_a_refused_hedge_is_tried_at_three_prices_and_then_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """C16, E9. Each wider than the one before; past the last the fill is unwound where it was made, a person is told, and no quote rests."""
+    quicken(monkeypatch)
+    house = House()
+    with running(tmp_path, house, monkeypatch) as run:
+        run.until_active()
+        until(lambda: house.maker.open_orders, "a quote")
+        house.hedge.faults.extend(["refuse"] * 10)
+        quote = filled_quote(house, run)
+        until(lambda: house.maker.volume == 2 * quote.quantity and house.net == 0, "the unwind")
+        until(lambda: run.seen(HedgeStalled) and run.state is TradingState.REDUCING, "the alarm, and REDUCING")
+        tried = [order for order in house.hedge.sent if order.role is Role.HEDGE]
+        caps = [order.side.sign * order.price for order in tried]
+        assert (3, sorted(set(caps)), []) == (len(tried), caps, house.maker.open_orders)
+        assert run.end() == 0
+    assert (0, 0, []) == (house.maker.position, house.hedge.position, house.reused_client_ids)
 
 
 @pytest.mark.parametrize("step_s", [3_600, -3_600])

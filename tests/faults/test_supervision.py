@@ -15,7 +15,7 @@ import pytest
 
 from actors import run_loop
 from actors.order_tracker import OrderTrackerActor
-from core.messages import Alert, CancelOrder, PlaceOrder, SetPolling, Tick, TradingStateChanged
+from core.messages import Alert, CancelOrder, PlaceOrder, SetPolling, Tick
 from core.routing import FALLBACK, HEDGER, QUOTER, RECORDER, RISK, TRACKER
 from core.supervision import spec_for
 from core.types import TradingState
@@ -36,10 +36,6 @@ def crash_for_ever(run: LocalRun, saboteur: Saboteur, name: str) -> int:
 
 def crashes_of(run: LocalRun, name: str) -> int:
     return sum(crash.name == name for crash in run.crashes)
-
-
-def state_of(run: LocalRun) -> TradingState | None:
-    return next((message.state for message in reversed(run.seen(TradingStateChanged))), None)
 
 
 @pytest.mark.parametrize("name", [TRACKER, HEDGER, f"rate_limiter.{BACKPACK}", *by_night(RISK, f"rate_limiter.{GRVT}")])
@@ -70,7 +66,7 @@ def test_without_its_second_sight_the_bot_only_reduces(tmp_path: Path, monkeypat
     with house.takers(), running(tmp_path, house, monkeypatch) as run:
         run.until_traded()
         borne = crash_for_ever(run, saboteur, name)
-        until(lambda: state_of(run) is TradingState.REDUCING, "REDUCING")
+        until(lambda: run.state is TradingState.REDUCING, "REDUCING")
         until(lambda: not house.maker.open_orders and house.net == 0, "the quote to go and its fills to be hedged")
         assert (False, borne) == (run.is_over, crashes_of(run, name))
         assert any(name in message.text for message in run.seen(Alert))
