@@ -164,6 +164,23 @@ def test_a_storm_of_429_is_weathered(world: World, venue: str) -> None:
     assert_adds_up(world, bot)
 
 
+@pytest.mark.night
+def test_a_maker_venue_in_maintenance_is_waited_for(world: World) -> None:
+    """E7. Each order that it answers with 503 is one request and of unknown outcome until resolved; afterwards trading goes on."""
+    bot = world.run()
+    world.until_filled()
+    until_unhedged_is_zero(world)
+    world.venues.post("/trick", venue="grvt", name="maintenance", is_on=True)
+    until(lambda: len(world.log("SubmitUnknown")) >= 2, "two orders of unknown outcome")
+    world.venues.post("/trick", venue="grvt", name="maintenance", is_on=False)
+    until(
+        lambda: world.venues.count("grvt", "create_order", "503") == len(world.log("SubmitUnknown")), "each 503 to be told once"
+    )
+    world.until_filled_anew()
+    until_unhedged_is_zero(world)
+    assert_adds_up(world, bot)
+
+
 def test_a_hedge_venue_without_margin_ends_with_the_fill_taken_back(world: World) -> None:
     """It refuses for good: the position is closed where it was opened, both venues are flat, and no more is quoted."""
     world.venues.post("/trick", venue="backpack", name="margin_short", is_on=True)

@@ -1,4 +1,4 @@
-"""The kill switch, a file and a command: no new order from then on, cancels still pass, whatever else is wrong (RELIABILITY.md E13, I23)."""
+"""The kill switch, a file and a command: no new order from then on, cancels still pass (RELIABILITY.md E12, E13, I23)."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import threading
 from decimal import Decimal
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from core.messages import Tick, TradingStateChanged
+from core.messages import OrderDenied, Tick, TradingStateChanged
 from core.routing import HEDGER, QUOTER, RECORDER, RISK, TRACKER
-from core.types import TradingState
-from tests.faults.house import GUARD_S, House
+from core.types import ClientOrderId, TradingState
+from tests.faults.house import GRVT, GUARD_S, House
 from tests.faults.rig import Fault, LocalRun, Saboteur, assert_adds_up, quicken, running, until
+from tests.faults.samples import NOBODYS_ID
 from tests.process.kit import VENUES, World, by_night
 from tests.process.kit import until as until_told
 
@@ -91,6 +93,28 @@ def test_nothing_that_is_built_anew_lifts_it(tmp_path: Path, monkeypatch: pytest
             until(lambda: run.epoch(name) > before, f"a new {name}")  # noqa: B023  called at once
         assert_nothing_more_is_sent(run, house)
         assert run.end() in (0, 3)
+    assert_adds_up(house)
+
+
+def test_the_third_absurd_order_throws_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """E12. A thousand times the size: denied at the door, and the third halts."""
+    quicken(monkeypatch)
+    house = House()
+    with running(tmp_path, house, monkeypatch) as run:
+        until(lambda: house.maker.open_orders, "a quote")
+        usual = house.maker.sent[0]
+        for number in range(3):
+            assert not is_halted(run)
+            absurd = msgspec.structs.replace(
+                usual, client_order_id=ClientOrderId(NOBODYS_ID + number), quantity=1000 * usual.quantity
+            )
+            denied = len(run.seen(OrderDenied))
+            run.tell(f"rate_limiter.{GRVT}", msgspec.structs.replace(absurd, not_after=0.0))
+            until(lambda: len(run.seen(OrderDenied)) > denied, "the denial")  # noqa: B023  called at once
+        until(lambda: is_halted(run) and not house.maker.open_orders, "HALTED")
+        assert_nothing_more_is_sent(run, house)
+        assert run.end() in (0, 3)
+    assert [] == [order for order in house.maker.sent if order.quantity > usual.quantity]
     assert_adds_up(house)
 
 

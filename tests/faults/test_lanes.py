@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from adapters.grvt import auth, caller
 from adapters.venues import open_venue
 from core.config import VenueConfig
 from core.instrument import Instrument
@@ -67,6 +69,19 @@ WAYS: dict[str, dict[str, Any]] = {
     "5xx": {"kind": "status_executed", "status": 502, "body": HTML},
 }
 """The six ways of C1."""
+EXPIRED: dict[str, tuple[int, dict[str, Any]]] = {
+    "grvt": (400, {"request_id": 1, "code": 2001, "message": "Signature has expired", "status": 400}),
+    "backpack": (400, {"code": "INVALID_CLIENT_REQUEST", "message": "Request has expired"}),
+    "apex": (200, {"code": 20002, "msg": "timestamp"}),
+}
+REVOKED: dict[str, tuple[int, dict[str, Any]]] = {
+    "grvt": (
+        401,
+        {"request_id": 1, "code": 1000, "message": "You need to authenticate prior to using this functionality", "status": 401},
+    ),
+    "backpack": (401, {"code": "UNAUTHORIZED", "message": "Unauthorized"}),
+    "apex": (200, {"code": 10002, "msg": "API key"}),
+}
 
 
 class Desk(NamedTuple):
@@ -267,6 +282,40 @@ def test_a_stuck_read_does_not_hold_up_an_order(desk: Desk) -> None:
 
 def requests(desk: Desk) -> int:
     return sum(outcomes.get("asked", 0) for outcomes in desk.venues.get("/requests")[desk.name].values())
+
+
+def rejected(desk: Desk) -> OrderRejected:
+    """What an order is answered with; it must not have been sent again, nor taken."""
+    create, held = PATHS[desk.name][0], desk.held()
+    asked = desk.asked(create)
+    answer = desk.trade.place(desk.order())[0]
+    assert isinstance(answer, OrderRejected), answer
+    assert held == desk.held()
+    assert desk.asked(create) <= asked + 1
+    return answer
+
+
+def test_a_signature_that_has_expired_is_a_refusal_and_the_next_order_is_signed_anew(desk: Desk) -> None:
+    """C9. It may be decided anew: the refusal is not for good, and nothing has to be done by hand."""
+    create, *_ = PATHS[desk.name]
+    status, body = EXPIRED[desk.name]
+    desk.fault(create, kind="status", status=status, body=json.dumps(body))
+    assert not rejected(desk).permanent
+    desk.accepted()
+
+
+def test_a_revoked_key_is_a_refusal_for_good(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """C9. At GRVT after one attempt to log in anew, which is refused; with the key back in force the next order goes through."""
+    monkeypatch.setattr(auth, "RETRY_AFTER_S", 0.0)
+    monkeypatch.setattr(caller, "_LEFT_MIN_S", 0.0)
+    create, *_ = PATHS[desk.name]
+    status, body = REVOKED[desk.name]
+    logins = desk.asked("login")
+    for on in (create, "login"):
+        desk.fault(on, kind="status", status=status, body=json.dumps(body))
+    assert rejected(desk).permanent
+    assert desk.asked("login") - logins == (desk.name == "grvt")
+    desk.accepted()
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
