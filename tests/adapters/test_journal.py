@@ -390,15 +390,15 @@ def test_closed_journal_refuses_an_intent(tmp_path: Path) -> None:
 # ---- damaged files ---------------------------------------------------------------------------------------------------------------
 
 
-def killed_journal(folder: Path) -> tuple[Path, list[JournalState]]:
+def killed_journal(folder: Path, *, orders: int = 12, commits: int = 12) -> tuple[Path, list[JournalState]]:
     """A journal with records in the database and in the log, as a kill leaves it, and the state after each commit of the log."""
     path = folder / "live" / "journal.sqlite"
     first = open_journal(path)
-    trade(first, 1, 12)
+    trade(first, 1, orders)
     first.close(is_clean=False)
     journal = open_journal(path)
     states = [journal.fold()]
-    for client_order_id in range(100, 112):
+    for client_order_id in range(100, 100 + commits):
         journal.note(fill(place(client_order_id - 1), f"w{client_order_id}", "0.01"))
         journal.record_intent(place(client_order_id), epoch=2)
         states.append(journal.fold())
