@@ -26,7 +26,7 @@ def address_space(bot: Bot) -> int:
     return pages * resource.getpagesize()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, *by_night(signal.SIGINT, signal.SIGHUP)], ids=lambda number: number.name)
+@pytest.mark.parametrize("number", [signal.SIGTERM, *by_night(signal.SIGINT)], ids=lambda number: number.name)
 def test_a_stop_without_memory_is_as_orderly_as_any(world: World, number: signal.Signals) -> None:
     """The quote that rests is cancelled; exit 0, and nothing on standard error."""
     world.venues.post("/market", freeze=True)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.faults.processes import assert_adds_up, health_dump
+from tests.faults.processes import assert_added_up, assert_adds_up, health_dump
 from tests.process.kit import Bot, World, by_night
 
 
@@ -32,6 +32,28 @@ def test_a_terminal_that_goes_away_costs_nothing_but_its_lines(world: World, str
         world.until_filled()
     world.until_filled_anew(2)
     world.venues.post("/market", freeze=True)
+    assert_adds_up(world, bot)
+
+
+def hung_up(world: World, action: signal.Handlers) -> Bot:
+    """A run that was started with that ``action`` for SIGHUP, has traded, and gets one."""
+    bot = world.run(preexec_fn=lambda: signal.signal(signal.SIGHUP, action))
+    world.until_filled()
+    bot.send(signal.SIGHUP)
+    return bot
+
+
+def test_a_terminal_that_hangs_up_is_a_stop_like_any(world: World) -> None:
+    """The session ends: everything is cancelled and hedged, and the exit code says what is left."""
+    bot = hung_up(world, signal.SIG_DFL)
+    assert_added_up(world, bot, bot.wait())
+
+
+@pytest.mark.night
+def test_under_nohup_a_terminal_that_hangs_up_is_none(world: World) -> None:
+    """Whoever had the signal ignored wants the run to go on."""
+    bot = hung_up(world, signal.SIG_IGN)
+    world.until_filled_anew(2)
     assert_adds_up(world, bot)
 
 
