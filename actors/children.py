@@ -201,10 +201,13 @@ class Children:
     def _poller(self, venue: VenueId) -> Build:
         side = self._sides[venue]
 
+        def changes() -> str:
+            return side.instrument.changes(side.venue.setup.resolve(self._config.strategy.ticker))
+
         def build(identity: Identity) -> Started:
             polled = frozenset(channel for name, channel in self.fallback.polled if name == venue)
-            lane = side.venue.query_lane(side.instrument)
-            return RestPoller.start(identity, venue, side.instrument.symbol, lane, self.route(identity.name), polling=polled)
+            lane, route = side.venue.query_lane(side.instrument), self.route(identity.name)
+            return RestPoller.start(identity, venue, side.instrument.symbol, lane, route, polling=polled, changes=changes)
 
         return build
 

@@ -7,30 +7,35 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from typing import Literal
 
 from actors.base import Actor, Identity
 from core.messages import (
+    Alert,
     FeedChanged,
     FetchBook,
     FetchFills,
     FetchOpenOrders,
     FetchPosition,
     Message,
+    OrderRejected,
     Query,
     QueryFailed,
     QueryOrder,
     SetPolling,
     Tick,
 )
-from core.ports import QueryLane
+from core.ports import QueryLane, VenueRefused
 from core.types import Channel, FeedState, Source, VenueId
 
 POLL_S = 1.0
+INSTRUMENT_CHECK_S = 600.0
 POLL_LOOKBACK_S = 60.0
 
 
 class RestPoller(Actor):
-    """``polling`` may be given at start: a poller that was restarted goes on standing in."""
+    """``polling`` may be given at start: a poller that was restarted goes on standing in. ``changes`` reads the instrument anew and says what
+    is not as it was at the start of the run, every ten minutes and after an order was refused for good; it may raise VenueRefused."""
 
     def __init__(
         self,
@@ -41,6 +46,7 @@ class RestPoller(Actor):
         route: Callable[[Message], None],
         *,
         polling: frozenset[Channel] = frozenset(),
+        changes: Callable[[], str] = str,
     ) -> None:
         super().__init__(identity)
         self._venue = venue
@@ -48,6 +54,9 @@ class RestPoller(Actor):
         self._lane = lane
         self._route = route
         self._polling = set(polling)
+        self._changes = changes
+        self._poll_at = time.monotonic() + POLL_S
+        self._check_at = time.monotonic() + INSTRUMENT_CHECK_S
 
     def started(self) -> None:
         self._arm()
@@ -67,8 +76,10 @@ class RestPoller(Actor):
                     self._route(event)
             case SetPolling():
                 self._set(message)
+            case OrderRejected() if message.permanent:
+                self._check_at = time.monotonic()
             case Tick():
-                self._poll()
+                self._work(time.monotonic())
             case _:
                 pass
         self._arm()
@@ -104,7 +115,28 @@ class RestPoller(Actor):
                 at=time.monotonic(),
             )
         )
-        self.inbox.wake_at = time.monotonic()
+        self._poll_at = time.monotonic()
+
+    def _work(self, now: float) -> None:
+        if self._polling and now >= self._poll_at:
+            self._poll_at = now + POLL_S
+            self._poll()
+        if now >= self._check_at:
+            self._check_at = now + INSTRUMENT_CHECK_S
+            self._check_instrument()
+
+    def _check_instrument(self) -> None:
+        """A contract that has changed is not traded on by the numbers of before; one that could not be read is looked at next time."""
+        try:
+            changes = self._changes()
+        except VenueRefused as refusal:
+            self._alert("warning", "instrument-unread", str(refusal))
+            return
+        if changes:
+            self._alert("critical", "instrument", f"{self._venue} has changed {self._symbol}: {changes}; start anew")
+
+    def _alert(self, level: Literal["warning", "critical"], key: str, text: str) -> None:
+        self._route(Alert(level=level, key=key, text=text, at=time.monotonic()))
 
     def _poll(self) -> None:
         venue, symbol = self._venue, self._symbol
@@ -116,10 +148,7 @@ class RestPoller(Actor):
             self._route(FetchBook(venue=venue, symbol=symbol))
 
     def _arm(self) -> None:
-        if self._polling and self.inbox.wake_at is None:
-            self.inbox.wake_at = time.monotonic() + POLL_S
-        elif not self._polling:
-            self.inbox.wake_at = None
+        self.inbox.wake_at = min(self._check_at, self._poll_at) if self._polling else self._check_at
 
     def health(self) -> Mapping[str, object]:
         return {"polling": sorted(channel.value for channel in self._polling)}

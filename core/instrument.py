@@ -49,6 +49,11 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
         """Whether an order of this size meets the venue's minimum quantity and notional."""
         return quantity >= self.min_quantity and quantity > 0 and quantity * price >= self.min_notional
 
+    def changes(self, now: Instrument) -> str:
+        """What its venue describes differently by now, for a person to read; empty = nothing."""
+        names = [name for name in self.__struct_fields__ if getattr(self, name) != getattr(now, name)]
+        return ", ".join(f"{name} {getattr(self, name)} is now {getattr(now, name)}" for name in names)
+
     def violations(self, price: Decimal, quantity: Decimal, *, reduce_only: bool = False) -> tuple[str, ...]:
         """What is wrong with an order of these numbers; empty = it may be sent (I16)."""
         found = []

@@ -95,7 +95,7 @@ ROUTES: dict[type[Message], tuple[str, ...]] = {
     QueryFailed: (TRACKER, RECORDER),
     OrderSubmitted: (TRACKER, RECORDER),
     OrderAccepted: (TRACKER,),
-    OrderRejected: (TRACKER, RECORDER),
+    OrderRejected: (TRACKER, POLLER, RECORDER),
     SubmitNotSent: (TRACKER, RECORDER),
     SubmitUnknown: (TRACKER, RECORDER),
     CancelAcknowledged: (TRACKER,),

@@ -45,6 +45,8 @@ THROTTLE_WINDOW_S = 60.0
 LOSS_WINDOW_S = 86_400.0
 HALTING_ALERTS = frozenset({"overfill", "fat-finger", "halt"})
 """Facts that no state of the market explains: only a person may go on from there."""
+HALTING_WHEN_FLAT = frozenset({"clock", "instrument"})
+"""Critical ones of these make every further order doubtful, but what was filled is hedged first."""
 
 
 class Result(NamedTuple):
@@ -127,7 +129,7 @@ class TradingStateMachine:
                 self._given_up = message.text
             case Alert() if message.key == "journal":
                 self._journal_failed_at = now
-            case Alert() if message.key == "clock" and message.level == "critical":
+            case Alert() if message.key in HALTING_WHEN_FLAT and message.level == "critical":
                 self._halt_reason = message.text
             case Alert() if message.key in HALTING_ALERTS:
                 return self.halt(message.text, now)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import queue
+from collections.abc import Callable
 from typing import Any
 
 import pykka
 import pytest
 
+from actors import rest_poller
 from actors.base import HealthRequest, Report
 from actors.rest_poller import RestPoller
 from core.messages import (
+    Alert,
     BookUpdated,
     FeedChanged,
     FetchBook,
@@ -18,12 +21,14 @@ from core.messages import (
     FetchOpenOrders,
     FetchPosition,
     Message,
+    OrderRejected,
     PositionReported,
     QueryFailed,
     QueryOrder,
     SetPolling,
     Stop,
 )
+from core.ports import VenueRefused
 from core.types import ZERO, Channel, ClientOrderId, FeedState, Priority, Source
 from tests.actors.fakes import GRVT, GUARD_S, FakeQueryLane, Routed, book, identity
 
@@ -32,12 +37,14 @@ ANSWER = PositionReported(venue=GRVT, symbol=SYMBOL, quantity=ZERO, source=Sourc
 
 
 class Rig:
-    def __init__(self, *, polling: frozenset[Channel] = frozenset(), book: BookUpdated | None = None) -> None:
+    def __init__(
+        self, *, polling: frozenset[Channel] = frozenset(), book: BookUpdated | None = None, changes: Callable[[], str] = str
+    ) -> None:
         self.routed = Routed()
         self.reports: queue.Queue[Report] = queue.Queue()
         self.lane = FakeQueryLane(self.routed, (ANSWER,), book=book)
         self.ref: pykka.ActorRef[Any] = RestPoller.start(
-            identity("rest_poller.grvt", self.reports), GRVT, SYMBOL, self.lane, self.routed, polling=polling
+            identity("rest_poller.grvt", self.reports), GRVT, SYMBOL, self.lane, self.routed, polling=polling, changes=changes
         )
 
 
@@ -127,3 +134,51 @@ def test_an_ordinary_stop_closes_the_lane() -> None:
     rig = Rig()
     rig.ref.stop(timeout=GUARD_S)
     assert rig.lane.closed.is_set()
+
+
+def refused(*, permanent: bool) -> OrderRejected:
+    return OrderRejected(venue=GRVT, client_order_id=ClientOrderId(1), reason="no", code="1", permanent=permanent, at=0.0)
+
+
+def unreadable() -> str:
+    raise VenueRefused("grvt: no answer")
+
+
+def told(rig: Rig) -> tuple[str, str]:
+    alert = rig.routed.next()
+    assert isinstance(alert, Alert)
+    return alert.level, alert.key
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [(lambda: "lot_size 0.01 is now 0.1", ("critical", "instrument")), (unreadable, ("warning", "instrument-unread"))],
+)
+def test_a_refusal_for_good_has_the_instrument_read_anew(changes: Callable[[], str], expected: tuple[str, str]) -> None:
+    """A change ends the trading, a read that fails does not."""
+    rig = Rig(changes=changes)
+    rig.ref.tell(refused(permanent=True))
+    assert expected == told(rig)
+
+
+def test_the_instrument_is_read_anew_from_time_to_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody has to ask for it."""
+    monkeypatch.setattr(rest_poller, "INSTRUMENT_CHECK_S", 0.01)
+    assert ("critical", "instrument") == told(Rig(changes=lambda: "changed"))
+
+
+def test_nothing_is_told_of_an_instrument_that_is_as_it_was() -> None:
+    """Nor is it read because of a refusal that may pass."""
+    reads: list[str] = []
+
+    def read() -> str:
+        reads.append("read")
+        return ""
+
+    rig = Rig(changes=read)
+    for permanent in (False, True):
+        rig.ref.tell(refused(permanent=permanent))
+    rig.ref.tell(QUERIES[0][0])
+    assert ["order", ANSWER] == [rig.routed.next(), rig.routed.next()]
+    rig.ref.ask(HealthRequest(), timeout=GUARD_S)
+    assert ["read"] == reads

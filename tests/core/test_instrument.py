@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -79,3 +80,13 @@ def test_a_good_order_has_nothing_to_complain_about() -> None:
 
 def test_a_reduce_only_order_may_be_below_the_minimum_notional() -> None:
     assert () == instrument(GRVT, min_notional="10").violations(D("100"), D("0.01"), reduce_only=True)
+
+
+def test_what_has_changed_is_named_with_both_values() -> None:
+    """And nothing where everything is as it was."""
+    before = instrument(GRVT, lot="0.01")
+    changed = msgspec.structs.replace(before, lot_size=D("0.1"), symbol="ETH2")
+    assert (f"symbol {before.symbol} is now ETH2, lot_size 0.01 is now 0.1", "") == (
+        before.changes(changed),
+        before.changes(before),
+    )

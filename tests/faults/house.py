@@ -167,7 +167,7 @@ class LocalVenue:
         self.exchange = Exchange(name, [self.instrument], {BOT: FEES})
         self.exchange.subscribe(self._tell)
         self.lock = threading.RLock()
-        self.setup: Any = None
+        self.setup: Any = self
         self.limits: dict[str, float] = {}
         self.faults: deque[str] = deque()
         self.broken_reads = 0
@@ -274,6 +274,9 @@ class LocalVenue:
                 stream.frames.put(message)
 
     # ---- trade lane ----------------------------------------------------------------------------------------------------------
+
+    def resolve(self, ticker: str) -> Instrument:
+        return self.instrument
 
     def clock_offset_ms(self) -> float:
         return self.offset_ms

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
+from decimal import Decimal
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from core import trading_state
-from core.messages import FetchPosition, HedgeStalled, OrderChanged, TradingStateChanged
+from core.messages import Alert, FetchPosition, HedgeStalled, OrderChanged, TradingStateChanged
 from core.routing import QUOTER
 from core.types import OrderState, Role, TradingState
 from simulator.exchange import SimOrder
@@ -194,6 +196,22 @@ def test_a_maker_venue_that_refuses_for_good_halts(tmp_path: Path, monkeypatch: 
         handled = run.handled(QUOTER)
         until(lambda: run.handled(QUOTER) > handled + 20, "the quoter to have had its chances")
         assert (7, 7, 3) == (left, len(house.maker.faults), run.end())
+    assert_adds_up(house)
+
+
+def test_a_contract_that_has_changed_is_not_traded_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """C15. A refusal for good has it read anew: what was filled is hedged, then it halts, and says what is different."""
+    quicken(monkeypatch)
+    house = House()
+    with running(tmp_path, house, monkeypatch) as run:
+        run.until_active()
+        until(lambda: house.maker.open_orders, "a quote")
+        house.maker.instrument = msgspec.structs.replace(house.maker.instrument, lot_size=Decimal("0.1"))
+        house.maker.faults.append("refuse_for_good")
+        filled_quote(house, run)
+        until(lambda: run.state is TradingState.HALTED, "HALTED")
+        assert [True] == ["lot_size 0.01 is now 0.1" in alert.text for alert in run.seen(Alert) if alert.key == "instrument"]
+        assert 3 == run.end()
     assert_adds_up(house)
 
 
