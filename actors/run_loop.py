@@ -128,7 +128,7 @@ class RunLoop:
         self._stop_reason: str | None = None
         self._stop_requests = 0
         self._failure: str | None = None
-        self._are_quotes_barred = False
+        self._knows_every_quote = False
         self._wants_health = False
         self._renewed_at = float("-inf")
         self.residue = Residue()
@@ -235,7 +235,7 @@ class RunLoop:
             if now - asked_at < STOP_CHECK_S:
                 continue
             asked_at = now
-            residue = self._look_for_residue(is_net_enough=True) if self._bar_quotes() else Residue()
+            residue = self._look_for_residue(is_net_enough=True) if self._is_every_quote_known() else Residue()
             if residue.is_flat or now - began > DRAIN_LIMIT_S:
                 break
             if (
@@ -249,13 +249,13 @@ class RunLoop:
         if self._look_for_residue().has_no_orders:
             self._disarm()
 
-    def _bar_quotes(self) -> bool:
+    def _is_every_quote_known(self) -> bool:
         """Whether no quote can leave any more and the tracker has been told of all that have. Gateways hear of STOPPING before this loop
         does and answer in turn: whatever one of them let pass earlier was in the tracker's inbox before its answer."""
-        if not self._are_quotes_barred and self._state in (TradingState.STOPPING, TradingState.HALTED):
+        if not self._knows_every_quote and self._state in (TradingState.STOPPING, TradingState.HALTED):
             lanes = [answer for answer in self._watch.health(HEALTH_S) if answer.health.kind == "trade_lane"]
-            self._are_quotes_barred = all(lane.health.state == "running" for lane in lanes)
-        return self._are_quotes_barred
+            self._knows_every_quote = all(lane.health.state == "running" for lane in lanes)
+        return self._knows_every_quote
 
     def _cancel_after_failure(self) -> None:
         """Quotes must not rest unattended. On a single venue what rests may be the stop of a held position, which must."""
