@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from actors.mailbox import Address, Addresses
-from core.messages import ClientIdsLeased, LedgerRequested, LedgerSnapshot, Message
+from core.messages import ClientIdsLeased, LedgerRequested, LedgerSnapshot, Message, Resync
 from core.routing import CLERK, recipients
 from core.types import VenueId
 
-_BY_CONTENT = (ClientIdsLeased, LedgerSnapshot, LedgerRequested)
+_BY_CONTENT = (ClientIdsLeased, LedgerSnapshot, LedgerRequested, Resync)
 
 
 class Router:

@@ -1,12 +1,13 @@
 """When the REST poller must stand in for a stream, and when the stream has earned its place back.
 
 A stream that is not live for longer than the patience, for whatever reason (down, silent, given up), is polled for; the poller goes away
-only after two complete reconciliations that both began after the stream's return (continuity shown, not assumed).
+only after two complete reconciliations that both began after the stream's return (continuity shown, not assumed). A live account stream
+that tells of no fill while reads find several is deaf, whatever its pongs say: it has to connect anew.
 """
 
 from __future__ import annotations
 
-from core.messages import FeedChanged, Message, SetPolling, Tick, VenueReconciled
+from core.messages import FeedChanged, FillRecorded, FillReported, Message, Resync, SetPolling, Tick, VenueReconciled
 from core.types import Channel, FeedState, Source, VenueId
 
 PATIENCE_S = 1.0
@@ -14,6 +15,10 @@ START_PATIENCE_S = 5.0
 """A first connection, with login and snapshots, may take longer than a reconnect is given."""
 GOOD_SYNCS = 2
 MARKET_GRACE_S = 2.0
+DEAF_FILLS = 3
+"""Fills in a row that only reads found: one lost frame proves nothing, and a late stream still tells of the first before the third."""
+DEAF_GRACE_S = 5.0
+"""After its return a stream is not to blame for what the reconciliation finds."""
 
 
 class _Feed:
@@ -22,10 +27,13 @@ class _Feed:
         self.live_since: float | None = None
         self.is_polled = False
         self.syncs = 0
+        self.unheard = 0
+        """Fills that only reads found since the stream last told of one."""
 
 
 class FallbackPolicy:
-    """``handle(message, now)`` returns SetPolling when a poller is to be turned on or off; ``triggers`` counts the take-overs."""
+    """``handle(message, now)`` returns SetPolling when a poller is to be turned on or off, Resync for a deaf stream; ``triggers`` counts
+    the take-overs."""
 
     def __init__(self, feeds: tuple[tuple[VenueId, Channel], ...], now: float) -> None:
         self._feeds = {key: _Feed(now) for key in feeds}
@@ -42,6 +50,11 @@ class FallbackPolicy:
             case VenueReconciled():
                 feed = self._feeds[(message.venue, Channel.ACCOUNT)]
                 feed.syncs += feed.live_since is not None
+            case FillReported():
+                self._feeds[(message.venue, Channel.ACCOUNT)].unheard = 0
+                return ()
+            case FillRecorded() if message.fill.source is not Source.WS:
+                return self._found_by_reading(message.fill.venue, now)
             case Tick():
                 pass
             case _:
@@ -55,6 +68,16 @@ class FallbackPolicy:
         else:
             feed.live_since, feed.syncs = None, 0
             feed.down_since = now if feed.down_since is None else feed.down_since
+
+    def _found_by_reading(self, venue: VenueId, now: float) -> tuple[Message, ...]:
+        feed = self._feeds[(venue, Channel.ACCOUNT)]
+        if feed.live_since is None or now - feed.live_since < DEAF_GRACE_S:
+            return ()
+        feed.unheard += 1
+        if feed.unheard < DEAF_FILLS:
+            return ()
+        feed.unheard = 0
+        return (Resync(venue=venue, channel=Channel.ACCOUNT, reason=f"deaf: {DEAF_FILLS} fills in a row came by REST only"),)
 
     def _judge(self, key: tuple[VenueId, Channel], feed: _Feed, now: float) -> tuple[Message, ...]:
         venue, channel = key

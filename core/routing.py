@@ -54,6 +54,7 @@ from core.messages import (
     QuoteSkipped,
     RateLimited,
     RenewDeadMan,
+    Resync,
     RunFinished,
     SetPolling,
     Stop,
@@ -87,7 +88,7 @@ ROUTES: dict[type[Message], tuple[str, ...]] = {
     BookUpdated: (QUOTER, HEDGER, RECORDER),
     BookLost: (QUOTER, RECORDER),
     OrderReported: (TRACKER,),
-    FillReported: (TRACKER,),
+    FillReported: (TRACKER, FALLBACK),
     PositionReported: (TRACKER,),
     OrderNotFound: (TRACKER,),
     OpenOrdersFetched: (TRACKER,),
@@ -104,7 +105,7 @@ ROUTES: dict[type[Message], tuple[str, ...]] = {
     RateLimited: (LIMITER, RISK, RECORDER),
     FeedChanged: (TRACKER, QUOTER, RISK, FALLBACK, RECORDER),
     FrameRejected: (TRACKER, RECORDER),
-    FillRecorded: _CORES,
+    FillRecorded: (*_CORES, FALLBACK),
     OrderChanged: _CORES,
     LedgerRequested: (ALL_GATEWAYS, RISK, "account_feed.*", "market_feed.*"),
     VenueReconciled: (RISK, FALLBACK, RECORDER, CONTROL),
@@ -152,12 +153,15 @@ GRANTED: dict[type[Message], str] = {
 
 def recipients(message: Message, venues: Iterable[VenueId], *, sender: str = "") -> tuple[str, ...]:
     """Names of the actors that must be told. Commands that a limiter sends have been granted and go to the lane; a LedgerRequested that came
-    through a gateway goes to the tracker; snapshots and leases go to the owner they name. Raises KeyError for a type nobody handles."""
+    through a gateway goes to the tracker; snapshots and leases go to the owner they name, a Resync to its feed.
+    Raises KeyError for a type nobody handles."""
     match message:
         case LedgerSnapshot() | ClientIdsLeased():
             return (message.owner,)
         case LedgerRequested() if message.via is not None:
             return (TRACKER,)
+        case Resync():
+            return (f"{message.channel.value}_feed.{message.venue}",)
         case _:
             pass
     kind = type(message)

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.fallback import GOOD_SYNCS, MARKET_GRACE_S, PATIENCE_S, START_PATIENCE_S, FallbackPolicy
-from core.messages import Message, SetPolling, Tick, VenueReconciled
+from core.fallback import DEAF_FILLS, DEAF_GRACE_S, GOOD_SYNCS, MARKET_GRACE_S, PATIENCE_S, START_PATIENCE_S, FallbackPolicy
+from core.messages import FillRecorded, Message, Resync, SetPolling, Tick, VenueReconciled
 from core.types import Channel, FeedState, Source
-from tests.core.builders import BACKPACK, GRVT, VENUES, feed
+from tests.core.builders import BACKPACK, GRVT, VENUES, feed, fill, of_type, place
 
 FEEDS = tuple((venue, channel) for venue in VENUES for channel in Channel)
 ACCOUNT, MARKET = Channel.ACCOUNT, Channel.MARKET
@@ -139,3 +139,48 @@ def test_on_and_off_alternate_for_each_stream(steps: list[tuple[tuple[str, Chann
                 told[command.venue, command.channel].append(command.is_on)
     assert all(before is not after for each in told.values() for before, after in pairwise(each))
     assert frozenset(key for key, each in told.items() if each[-1]) == made.polled
+
+
+# ---- deafness -----------------------------------------------------------------------------------------------------------------
+
+
+def found(source: Source, number: int = 1) -> FillRecorded:
+    return FillRecorded(fill=fill(place(), str(number), "0.01", source=source), order=None, at=0.0)
+
+
+def resyncs(made: FallbackPolicy, *told: Message, at: float = 100.0) -> list[Resync]:
+    return [command for message in told for command in of_type(made.handle(message, at), Resync)]
+
+
+def test_a_live_stream_that_tells_of_no_fill_while_reads_do_is_made_to_connect_anew() -> None:
+    """Once, after the third fill in a row; the next three begin a new count."""
+    made = policy()
+    counts = [len(resyncs(made, found(Source.REST, number))) for number in range(2 * DEAF_FILLS)]
+    assert [*[0] * (DEAF_FILLS - 1), 1] * 2 == counts
+
+
+def test_the_stream_of_that_venue_is_the_one_that_is_blamed() -> None:
+    (command,) = resyncs(policy(), *(found(Source.REST, number) for number in range(DEAF_FILLS)))
+    assert (GRVT, ACCOUNT) == (command.venue, command.channel)
+
+
+def test_a_fill_that_the_stream_tells_of_ends_the_suspicion() -> None:
+    """Even one that was known by then: the stream is slow, not deaf."""
+    made = policy()
+    told = [found(Source.REST, number) for number in range(DEAF_FILLS - 1)]
+    assert [] == resyncs(made, *told, fill(place(), "1", "0.01"), *told)
+
+
+def test_what_a_reconciliation_finds_is_not_held_against_a_stream_that_has_just_returned() -> None:
+    made = policy()
+    made.handle(feed(GRVT, ACCOUNT, FeedState.DOWN), 10.0)
+    made.handle(feed(GRVT, ACCOUNT), 100.0)
+    fills = [found(Source.REST, number) for number in range(DEAF_FILLS)]
+    assert [[], 1] == [resyncs(made, *fills, at=99.9 + DEAF_GRACE_S), len(resyncs(made, *fills, at=100.0 + DEAF_GRACE_S))]
+
+
+def test_a_stream_that_is_down_is_not_told_to_connect() -> None:
+    """It is at it, and reads are all there is."""
+    made = policy()
+    made.handle(feed(GRVT, ACCOUNT, FeedState.DOWN), 10.0)
+    assert [] == resyncs(made, *(found(Source.REST, number) for number in range(DEAF_FILLS)))

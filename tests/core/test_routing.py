@@ -22,6 +22,7 @@ from core.messages import (
     TradingStateChanged,
 )
 from core.routing import ALL_GATEWAYS, FALLBACK, GRANTED, HEDGER, QUOTER, RISK, ROUTES, TRACKER, recipients
+from core.types import Channel
 from tests.core.builders import BACKPACK, GRVT, VENUES, feed, ledger, place
 
 GATEWAYS = ("order_gateway.grvt", "order_gateway.backpack")
@@ -119,3 +120,9 @@ def test_a_type_that_nobody_handles_is_an_error() -> None:
 
 def test_builders_speak_of_both_venues() -> None:
     assert {GRVT, BACKPACK} == {feed(venue, messages.Channel.ACCOUNT).venue for venue in VENUES}
+
+
+@pytest.mark.parametrize("channel", list(Channel))
+def test_a_resync_goes_to_the_feed_that_it_names(channel: Channel) -> None:
+    resync = commands.Resync(venue=BACKPACK, channel=channel, reason="deaf")
+    assert (f"{channel.value}_feed.backpack",) == recipients(resync, VENUES)

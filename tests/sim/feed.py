@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from core.messages import BookLost, BookUpdated, FeedChanged, FrameRejected, LedgerRequested, Message
+from core.messages import BookLost, BookUpdated, FeedChanged, FrameRejected, LedgerRequested, Message, Resync
 from core.types import Channel, FeedState, Source
 from tests.sim.engine import Engine
 from tests.sim.nemesis import Frame, Nemesis
@@ -63,9 +63,11 @@ class Feed:
             self._engine.at(due_at, self._deliver, message, self._connection)
 
     def tell(self, message: Message) -> None:
-        """A core that was built anew asks how things are (core/routing.py)."""
+        """A core that was built anew asks how things are, or somebody has noticed that nothing is heard (core/routing.py)."""
         if isinstance(message, LedgerRequested) and not self._is_closed:
             self._engine.after(0.0, self._tell_state)
+        elif isinstance(message, Resync):
+            self._engine.after(0.0, self.lose, message.reason)
 
     def _tell_state(self) -> None:
         if not self._is_closed:
