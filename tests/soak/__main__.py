@@ -23,7 +23,7 @@ from tests.soak.nemesis import Scene, Storm, draw
 from tests.soak.past import write_past
 
 MAX_DELTA = Decimal("0.10")
-LONG_LIFE = 0.6
+LONG_LIFE = 0.75
 """Share of the time in which no fault ends the process."""
 HEAL_LIMIT_S = 180.0
 QUIET_S = (8.0, 20.0)

@@ -24,11 +24,12 @@ LOT = Decimal("0.01")
 GRVT_ID_OFFSET = 2**63
 """GRVT's client ids are the journal's plus this."""
 QUIET = "none"
-WARM_UP_S = 300.0
+WARM_UP_S = 1200.0
+"""Caches fill and the allocator's pages are touched for the first time."""
 GROWTH_LIMIT = 1.0
 """MiB an hour (I19)."""
-JUDGED_POINTS = 8
-"""Healthy phases after the warm-up from which on the growth of a life is judged."""
+JUDGED_HOURS = 0.5
+"""Growth is judged in lives that go on for so long after the warm-up; in a shorter one it cannot be told from noise."""
 ABANDONED_MAX = 3
 INBOX_MAX = 10_000
 
@@ -182,9 +183,9 @@ def growth(life: Life, warm_up_s: float = WARM_UP_S) -> Growth | None:
 
 
 def grows(life: Life) -> list[str]:
-    """I19: growth beyond the limit by more than twice its standard error, judged from enough healthy phases on."""
+    """I19: growth beyond the limit by more than twice its standard error."""
     found = growth(life)
-    if found is None or found.points < JUDGED_POINTS or found.slope - 2 * found.error <= GROWTH_LIMIT:
+    if found is None or found.hours < JUDGED_HOURS or found.slope - 2 * found.error <= GROWTH_LIMIT:
         return []
     return [f"{found.slope:.2f} ± {found.error:.2f} MiB/h over {found.hours * 60:.0f} min"]
 

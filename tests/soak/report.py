@@ -9,10 +9,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tests.process.kit import VENUES
-from tests.soak.judge import WARM_UP_S, growth, phases, quantiles
+from tests.soak.judge import JUDGED_HOURS, WARM_UP_S, growth, phases, quantiles
 from tests.soak.lives import Keeper, Life
 from tests.soak.nemesis import FAULTS, Storm, Struck
 
+WINDOW_S = 300.0
 SHOWN = 5
 """Findings of one kind that are written down; the first few tell the story."""
 JUDGED = {
@@ -86,14 +87,18 @@ def _head(outcome: Outcome) -> str:
 Written by `python -m tests.soak --minutes {outcome.minutes:g} --seed {outcome.seed}` (`make soak` runs 120 minutes): the bot and the
 simulator as processes of their own, the simulator with its realistic delays, and a nemesis that is drawn from the seed. Storms of one to
 four faults, 3 to 20 s long, each followed by healing and by ordinary trading. The journal is that of a bot which has traded for weeks: its
-stores of settled orders and seen fills are at their bounds, so that growth is growth. In the first 60 % of the time no fault ends the process,
+stores of settled orders and seen fills are at their bounds, so that growth is growth. In the first 75 % of the time no fault ends the process,
 so that its memory can be judged; after that four storms in ten kill or stop it in the middle.
 
 {_table(("", ""), rows)}"""
 
 
 def _verdicts(outcome: Outcome) -> str:
-    found = Counter(finding.invariant for finding in outcome.keeper.findings)
+    counts = Counter(finding.invariant for finding in outcome.keeper.findings)
+    found = {invariant: str(counts[invariant]) for invariant in JUDGED}
+    spans = [each.hours for life in outcome.keeper.lives if (each := growth(life)) is not None]
+    if max(spans, default=0.0) < JUDGED_HOURS:
+        found["I19"] += ", but no life was long enough to judge its memory"
     text = "## Judged\n" + _table(("", "must hold", "findings"), [(key, what, found[key]) for key, what in JUDGED.items()])
     told = [f"- {finding.invariant} at {finding.at:.1f}: {finding.text}" for finding in outcome.keeper.findings]
     return "\n".join([text, *(["", "Findings:"] if told else []), *told])
@@ -138,9 +143,21 @@ def _lives(outcome: Outcome) -> str:
     )
     return f"""## Lives
 Means of the first and the last healthy phase. Growth is the least-squares slope over the healthy phases that begin {WARM_UP_S / 60:.0f}
-minutes or more after the start, each phase one point, with its standard error; – where fewer than three such phases are.
+minutes or more after the start, each phase one point, with its standard error; – where fewer than three such phases are. It is judged
+where these phases span {JUDGED_HOURS * 60:.0f} minutes or more.
 
-{_table(head, rows)}"""
+{_table(head, rows)}
+
+{_windows(max(outcome.keeper.lives, key=lambda life: len(phases(life))))}"""
+
+
+def _windows(life: Life) -> str:
+    """Warm-up and growth apart, for a person to see."""
+    windows: dict[int, list[int]] = {}
+    for sample in (sample for phase in phases(life) for sample in phase):
+        windows.setdefault(int((sample.at - life.started_at) // WINDOW_S), []).append(sample.rss_kib)
+    means = ", ".join(f"{sum(sizes) / len(sizes) / 1024:.2f}" for _, sizes in sorted(windows.items()))
+    return f"The longest life by windows of {WINDOW_S / 60:.0f} minutes, mean RSS of its healthy phases in MiB: {means}."
 
 
 def _life(number: int, life: Life) -> tuple[object, ...]:
