@@ -11,8 +11,8 @@ from typing import NamedTuple
 import pytest
 
 from adapters.journal import SqliteJournal
-from tests.process.bracket_kit import CANCEL, NEEDS_SIGNER, PLACE, ApexWorld
-from tests.process.kit import ORDER_PATHS, Bot, World, by_night, until
+from tests.process.bracket_kit import NEEDS_SIGNER, PLACE, ApexWorld
+from tests.process.kit import CREATE, Bot, World, by_night, until
 
 SPREAD = r"p50 \d+\.\d ms, p99 \d+\.\d ms \({n} samples\)"
 EXPECTED = {
@@ -34,8 +34,8 @@ EXPECTED = {
 SYMBOLS = {"grvt": "ETH_USDT_Perp", "backpack": "ETH_USDC_PERP", "apex": "ETH-USDT"}
 BOUNDS = {"grvt": "65 s", "backpack": "6 s", "apex": "66 s"}
 """The life of a signature, the request window, the first probed age beyond the 60 s that the simulator allows; each with a margin."""
-CANCELS = {"grvt": "POST /full/v1/cancel_order", "backpack": "DELETE /api/v1/order", "apex": CANCEL}
-PLACES = {**ORDER_PATHS, "apex": PLACE}
+CANCELS = {"grvt": "cancel_order", "backpack": "DELETE /api/v1/order", "apex": "POST /api/v3/delete-client-order-id"}
+PLACES = {**CREATE, "apex": PLACE}
 VENUES = ["grvt", "backpack", "apex"]
 
 
