@@ -10,8 +10,11 @@ from typing import NamedTuple
 
 from core.messages import (
     Alert,
+    AttemptStarted,
     CancelOrder,
+    CycleFinished,
     FeedChanged,
+    FillRecorded,
     Message,
     OrderChanged,
     OrderSnapshot,
@@ -100,6 +103,7 @@ class OcoInspector:
         self._must_protect = False
         self._won_at: float | None = None
         self._cancel_sent: dict[ClientOrderId, tuple[float, float]] = {}
+        self._unfinished: set[int] = set()
 
     def fail(self, text: str) -> None:
         self.violations.append(text)
@@ -208,6 +212,12 @@ class OcoInspector:
                     self._won_at = None
             case FeedChanged() if message.source is Source.WS:
                 self._feeds[message.channel] = message.state
+            case FillRecorded() if sender == TRACKER and message.order is not None and message.order.role is Role.ENTRY:
+                self._unfinished.add(message.order.cycle_id)
+            case CycleFinished():
+                self._unfinished.discard(message.cycle_id)
+            case AttemptStarted():
+                self._entered_anew(message.cycle_id)
             case PairStateChanged():
                 self.pair_state = message.state
                 self.pair_states.append((now, message.state))
@@ -219,6 +229,11 @@ class OcoInspector:
                 self._finished(now)
             case _:
                 pass
+
+    def _entered_anew(self, cycle_id: int) -> None:
+        """Each bracket that held something is finished before the next begins: else the run would begin more than it was told to."""
+        if self._unfinished:
+            self.fail(f"iterations: bracket {cycle_id} begins although {sorted(self._unfinished)} was not finished")
 
     def _finished(self, now: float) -> None:
         self.finished_at = now

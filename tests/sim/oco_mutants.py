@@ -30,7 +30,7 @@ from core.oco_pair import OcoPair
 from core.order_tracker import OrderTracker
 from core.recovery import tracker_of
 from core.risk_gate import Denial
-from core.types import OrderState, Role, VenueId
+from core.types import ZERO, OrderState, Role, VenueId
 from core.venue_watch import VenuePolicy
 from tests.sim.oco_bot import OcoParts
 
@@ -195,6 +195,13 @@ class _IgnoresTheHand(OcoPair):
         return ()
 
 
+class _ForgetsBrackets(Bracket):
+    def _adopt(self, snapshot: LedgerSnapshot, now: float) -> None:
+        if not any(quantity for _, quantity in snapshot.positions):
+            self._entered = self._entry_value = ZERO
+        super()._adopt(snapshot, now)
+
+
 OCO_MUTANTS: dict[str, OcoMutant] = {
     "history": OcoMutant("reacts to history frames", OcoParts(bracket=_ReactsToHistory, overhears=(OrderReported,)), "sl", 40),
     "inactive-after-cancel": OcoMutant(
@@ -208,6 +215,7 @@ OCO_MUTANTS: dict[str, OcoMutant] = {
     "profit-first": OcoMutant("the take-profit goes first", OcoParts(bracket=_bracket(_ProfitFirst)), "kill", 60),
     "denied-is-cover": OcoMutant("a denied stop counts as cover", OcoParts(bracket=_DeniedIsCover), "nemesis", 100),
     "forgets-legs": OcoMutant("a restart forgets the legs", OcoParts(bracket=_ForgetsLegs), "kill", 60),
+    "forgets-brackets": OcoMutant("a flat bracket counts for nothing", OcoParts(bracket=_ForgetsBrackets), "nemesis", 100),
     "judges-at-once": OcoMutant("a removal is judged at once", OcoParts(bracket=_bracket(_JudgesAtOnce)), "nemesis", 200),
     "repairs-again": OcoMutant(
         "an overshoot is repaired twice", OcoParts(bracket=_bracket(_RepairsAgain), gate=_LaxGate), "both", 40
