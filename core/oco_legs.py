@@ -128,6 +128,11 @@ class Legs:
     def unseen(self) -> Decimal:
         return sum((leg.unseen for leg in self), ZERO)
 
+    def sold_unseen(self, now: float, patience_s: float) -> Decimal:
+        """``unseen`` of the legs that ended less than ``patience_s`` ago."""
+        fresh = (leg for leg in self if not leg.is_open and leg.ended_at is not None and now - leg.ended_at < patience_s)
+        return sum((leg.unseen for leg in fresh), ZERO)
+
     def forget_settled(self) -> None:
         for key in [key for key, leg in self._legs.items() if leg.is_judged and not leg.is_open and leg.cover == 0]:
             del self._legs[key]

@@ -47,6 +47,7 @@ STOP_AGAIN_AFTER_S = 0.45
 SAME_EVENT_S = 1.0
 """A leg that ends so close to a fill of the pair was ended by the venue on account of it."""
 UNSEEN_PATIENCE_S = 2.0
+"""How long the venue's word that an ended leg has filled stands for its fills: what is sold is neither covered nor sold again."""
 ENTRY_PATIENCE_S = 0.25
 """While the entry may still bring fills, a stop for all of them waits so long."""
 RESIZE_PATIENCE_S = 0.2
@@ -259,12 +260,13 @@ class OcoPair:
             self._begin_close("the run is ending", now)
         if held <= -lot:
             return out + self._repair(-held, book, now)
-        if held < lot:
+        left = held - self.legs.sold_unseen(now, UNSEEN_PATIENCE_S)
+        if left < lot:
             return out + self._tidy_up(now)
-        out += self._flag_naked(held, now)
+        out += self._flag_naked(left, now)
         if self._close_reason:
-            return out + self._close(held, book, now)
-        return out + self._protect(held, now)
+            return out + self._close(left, book, now)
+        return out + self._protect(left, now)
 
     def _protect(self, held: Decimal, now: float) -> tuple[Message, ...]:
         """Stops cover what is held; the take-profit rests once they stand. A stop that has begun to fill has won."""

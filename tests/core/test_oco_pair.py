@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from core.messages import FetchFills, LedgerSnapshot, OrderDenied, Stop
 from core.oco_states import TRANSITIONS, IllegalTransition, PairState, transition
 from core.types import OrderState, Role, Side
-from tests.core.builders import GRVT, place, snapshot
+from tests.core.builders import GRVT, place, report, snapshot
 from tests.core.oco_rig import OWNER, Rig
 from tests.core.oco_storm import EVENTS, Storm
 
@@ -121,6 +121,32 @@ def test_a_won_profit_cancels_the_stop_and_waits_for_its_end() -> None:
     assert S.CANCELLING is rig.pair.state
     rig.end(stop)
     assert (S.IDLE, 1) == (rig.pair.state, rig.pair.successes)
+
+
+@pytest.mark.parametrize("role", [Role.TP, Role.SL])
+def test_a_leg_that_the_venue_calls_filled_is_not_placed_again_before_its_fills_are_told(role: Role) -> None:
+    """What is sold already is neither covered nor sold again, the sibling goes at once, and no other bracket begins meanwhile."""
+    rig = Rig(iterations=2)
+    legs = dict(zip((Role.SL, Role.TP), rig.armed(), strict=True))
+    sibling = legs[Role.TP if role is Role.SL else Role.SL]
+    rig.hear(report(legs[role], OrderState.FILLED, "0.10", at=rig.now))
+    rig.tick(0.5)
+    rig.end(sibling)
+    rig.tick(1.0)
+    placed = [order.role for order in rig.sent]
+    assert ([Role.ENTRY, Role.SL, Role.TP], [sibling.client_order_id]) == (placed, [each.client_order_id for each in rig.cancels])
+    rig.fill(legs[role], "0.10")
+    assert (Role.ENTRY, S.IDLE) == (rig.sent[-1].role, rig.pair.state)
+
+
+def test_a_fill_that_is_only_claimed_does_not_leave_the_position_naked_for_ever() -> None:
+    """The fills never come: after two seconds the position counts as held again."""
+    rig = Rig()
+    stop, profit = rig.armed()
+    rig.hear(report(profit, OrderState.FILLED, "0.10", at=rig.now))
+    rig.end(stop)
+    rig.tick(2.1)
+    assert (3, Role.SL) == (len(rig.sent) - 1, rig.sent[-1].role)
 
 
 def test_a_cancel_without_an_end_is_repeated_and_told() -> None:
