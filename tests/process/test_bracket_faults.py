@@ -198,8 +198,8 @@ def test_orders_of_the_past_trigger_nothing(world: ApexWorld, kind: str) -> None
     until(lambda: world.venues.get("/health")["now"] > told_by, "the frame that follows it")
     world.move_to("3400")
     assert_ended_flat(world, bot)
-    placed = [len(world.placed(role)) for role in ("entry", "sl", "tp", "repair")]
-    assert (["ARMING", "ARMED", "CANCELLING", "IDLE"] * 2, [2, 2, 2, 0]) == (world.states(), placed)
+    placed = [len(world.placed(role)) for role in ("sl", "tp", "repair")]
+    assert (["ARMING", "ARMED", "CANCELLING", "IDLE"] * 2, [2, 2, 0], 2 * SIZE) == (world.states(), placed, world.volume("BUY"))
     assert [] == world.log("ForeignActivity") + world.log("Alert")
 
 
