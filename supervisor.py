@@ -251,7 +251,8 @@ class _Run:
             is_dry_run=is_dry_run,
         )
         self._route: Callable[[Message], None] = self._composition.route("supervisor")
-        venues = [VenueSymbol.of(side.venue, side.instrument) for side in sides]
+        is_hedge = config.strategy.kind == "hedge"
+        venues = [VenueSymbol.of(side.venue, side.instrument, may_cancel_all=is_hedge) for side in sides]
         inbox, is_killed = ControlInbox(addresses), kill_switch(state_dir).exists
         self._loop = RunLoop(self._watch, inbox, self._route, venues, self._write_health, self._metrics, is_killed)
 
@@ -286,11 +287,9 @@ class _Run:
         self._route(Alert(level="critical", key=key, text=text, at=time.monotonic()))
 
     def _metrics(self) -> dict[str, float]:
-        return {
-            "rest_fallback_triggers": float(self._composition.fallback.triggers),
-            "lines_lost": float(self._log_file.lost + self._files.lost_lines + self._view.lost_writes),
-            "dead_letters": float(sum(self._addresses.dead_letters().values())),
-        }
+        lost = self._log_file.lost + self._files.lost_lines + self._view.lost_writes
+        letters, triggers = sum(self._addresses.dead_letters().values()), self._composition.fallback.triggers
+        return {"rest_fallback_triggers": float(triggers), "lines_lost": float(lost), "dead_letters": float(letters)}
 
     def _write_health(self, dump: HealthDump) -> None:
         write_atomically(self._state_dir / "health.json", to_json(dump))

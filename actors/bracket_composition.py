@@ -39,7 +39,7 @@ class BracketComposition(Children):
         process_epoch: int,
         is_dry_run: bool = False,
     ) -> None:
-        self._settings = pair_settings(config)
+        self._settings = pair_settings(config, side.venue.capabilities)
         self._side = side
         self._finished_at_start = journal.fold().last_finished_cycle_id
         name = side.venue.name

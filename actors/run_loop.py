@@ -56,8 +56,9 @@ class VenueSymbol(NamedTuple):
     clock_offset_ms: Callable[[], float]
 
     @staticmethod
-    def of(venue: Venue, instrument: Instrument) -> VenueSymbol:
-        has_dead_man = venue.capabilities.dead_man_switch
+    def of(venue: Venue, instrument: Instrument, *, may_cancel_all: bool) -> VenueSymbol:
+        """``may_cancel_all`` False: a dead-man switch would take the stop of a held position away with the process that died."""
+        has_dead_man = may_cancel_all and venue.capabilities.dead_man_switch
         return VenueSymbol(venue.name, instrument, has_dead_man=has_dead_man, clock_offset_ms=venue.clock_offset_ms)
 
 

@@ -14,7 +14,7 @@ from bench import rig
 from bench.limit import Limit
 from bench.table import Row, latency_rows
 
-EXITS = 200
+EXITS = 150
 BUSY_CHURN = 1_600.0
 """Asked for; what the bot received is reported, and is to be about 1,000 frames a second."""
 REST_S = (0.2, 0.5)

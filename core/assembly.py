@@ -67,8 +67,8 @@ def venue_policy(instrument: Instrument, capabilities: Capabilities) -> VenuePol
     )
 
 
-def pair_settings(config: Config) -> PairSettings:
-    """The OCO pair of a bracket run."""
+def pair_settings(config: Config, capabilities: Capabilities) -> PairSettings:
+    """The OCO pair of a bracket run, linked by the venue where that is asked for and the venue can."""
     bracket = config.strategy.bracket
     assert bracket is not None
     return PairSettings(
@@ -77,6 +77,7 @@ def pair_settings(config: Config) -> PairSettings:
         stop_loss_pct=bracket.stop_loss_pct,
         on_manual_cancel=bracket.on_manual_cancel,
         close_ladder_bps=config.strategy.hedge_slippage_bps,
+        native_oco=bracket.native_oco and capabilities.native_oco,
     )
 
 

@@ -16,6 +16,7 @@ from msgspec import inspect
 from core.config_shape import misfits
 
 KNOWN_VENUES = ("grvt", "backpack", "apex")
+NATIVE_OCO_VENUES = ("grvt",)
 
 
 class ConfigError(Exception):
@@ -38,6 +39,8 @@ class BracketConfig(_Section, frozen=True, kw_only=True, forbid_unknown_fields=T
     take_profit_pct: Decimal
     stop_loss_pct: Decimal
     on_manual_cancel: Literal["cancel_sibling", "keep_stop", "close"] = "cancel_sibling"
+    native_oco: bool = False
+    """Whether the exits are placed as a pair that the venue itself links; they are watched in the same way as without."""
 
 
 class StrategyConfig(_Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -180,8 +183,12 @@ def _threshold_problems(strategy: StrategyConfig) -> list[str]:
 def _bracket_problems(strategy: StrategyConfig) -> list[str]:
     bracket = strategy.bracket
     if bracket is None:
-        return ["[strategy.bracket] is missing; accepted: venue, side, take_profit_pct, stop_loss_pct, on_manual_cancel"]
+        return [
+            "[strategy.bracket] is missing; accepted: venue, side, take_profit_pct, stop_loss_pct, on_manual_cancel, native_oco"
+        ]
     found = [] if bracket.venue in KNOWN_VENUES else [f"strategy.bracket.venue: accepted: {', '.join(KNOWN_VENUES)}"]
+    if bracket.native_oco and bracket.venue not in NATIVE_OCO_VENUES:
+        found.append(f"strategy.bracket.native_oco: {bracket.venue} links no orders; accepted: false")
     for key in ("take_profit_pct", "stop_loss_pct"):
         value = getattr(bracket, key)
         if not (value.is_finite() and 0 < value < 50):

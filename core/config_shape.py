@@ -44,7 +44,7 @@ def _keys(table: dict[str, object], kind: inspect.StructType, path: str) -> Iter
 
 def _fits(value: object, kind: inspect.Type) -> bool:
     if isinstance(value, bool):
-        return False
+        return isinstance(kind, inspect.BoolType)
     match kind:
         case inspect.StrType():
             return isinstance(value, str)
@@ -74,6 +74,8 @@ def accepted(kind: inspect.Type) -> str:
     match kind:
         case inspect.StrType():
             return "a text"
+        case inspect.BoolType():
+            return "true, false"
         case inspect.LiteralType():
             return ", ".join(str(value) for value in kind.values)
         case inspect.IntType():

@@ -11,7 +11,9 @@ from core.types import ZERO, ClientOrderId, OrderState, Role
 UNKNOWN_PATIENCE_S = 0.6
 """An order of unknown outcome covers for so long: the first lookups happen within it, a stop that nobody has seen protects nothing."""
 DOUBT_S = 10.0
-"""After a restart or an unknown outcome a cancel that is seen may have been our own."""
+"""After a restart, an unknown outcome or a cancel under way a cancel that is seen may have been our own."""
+ON_REQUEST = frozenset({"", "USER_CANCELED", "CLIENT_CANCEL", "CLIENT_BULK_CANCEL"})
+"""Reasons of a cancel that somebody asked for: a person, where it was not us (apex.md §3, grvt.md §3; the other venues give none)."""
 _STANDING = (OrderState.ACCEPTED, OrderState.PARTIALLY_FILLED)
 
 
@@ -43,11 +45,10 @@ class Leg:
 
     def follow(self, order: OrderSnapshot, now: float) -> None:
         self.order = order
-        if order.state is OrderState.UNKNOWN:
-            self.unknown_since = now if self.unknown_since is None else self.unknown_since
+        is_unknown = order.state is OrderState.UNKNOWN
+        if is_unknown or order.state is OrderState.PENDING_CANCEL:
             self.doubted_at = now
-        else:
-            self.unknown_since = None
+        self.unknown_since = None if not is_unknown else now if self.unknown_since is None else self.unknown_since
         if order.state in _STANDING and self.stood_at is None:
             self.stood_at = now
         if not order.is_closed:
@@ -68,6 +69,15 @@ class Leg:
     def is_standing(self) -> bool:
         """Known to the venue, able to fill, and meant to stay."""
         return self.order.state in _STANDING and self.cancel_sent_at is None
+
+    @property
+    def was_cancelled_on_request(self) -> bool:
+        return self.order.state is OrderState.CANCELED and self.order.reason in ON_REQUEST
+
+    @property
+    def is_refused_link(self) -> bool:
+        """Refused before it ever stood, as one of a pair that the venue was to link: this leg alone may well be taken."""
+        return self.order.linked_to is not None and self.order.state is OrderState.REJECTED and self.stood_at is None
 
     @property
     def is_in_flight(self) -> bool:
@@ -114,6 +124,21 @@ class Legs:
     def of(self, role: Role) -> list[Leg]:
         """The open ones."""
         return [leg for leg in self if leg.is_open and leg.order.role is role]
+
+    def sibling(self, leg: Leg) -> Leg | None:
+        """The open leg that the venue ends together with this one."""
+        found = self._legs.get(leg.order.linked_to) if leg.order.linked_to is not None else None
+        return found if found is not None and found.is_open else None
+
+    def free(self, legs: Iterable[Leg]) -> list[Leg]:
+        """Those that can be cancelled alone."""
+        return [leg for leg in legs if self.sibling(leg) is None]
+
+    def with_siblings(self, legs: Iterable[Leg]) -> list[Leg]:
+        """A cancel of one is a cancel of both: these, and what the venue ends with them."""
+        found = {leg.order.client_order_id: leg for leg in legs}
+        siblings = [sibling for leg in found.values() if (sibling := self.sibling(leg)) is not None]
+        return [*found.values(), *(each for each in siblings if each.order.client_order_id not in found)]
 
     def is_judging(self, role: Role, *, since: float = float("-inf")) -> bool:
         """Whether a leg of this role has ended after ``since`` and nobody has said yet what that means."""

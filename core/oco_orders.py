@@ -5,24 +5,30 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Literal, NamedTuple
 
+import msgspec
+
 from core.client_ids import ClientIds
 from core.instrument import Instrument
-from core.messages import PlaceOrder
+from core.messages import PlaceOco, PlaceOrder
 from core.types import BPS, Priority, Role, Side, TimeInForce
 
 RETRY_S = (0.0, 0.1, 0.3, 1.0)
+LEG_LIFETIME_S = 28 * 86_400.0
+"""A leg outlives every other order: a stop must not expire under the position. A venue that allows less cuts it (grvt.md §4: 30 days)."""
 STOP_SLIPPAGE_BPS = Decimal(1000)
 """Worst price of a triggered market leg, relative to its trigger: the venue asks for one even on market orders (apex.md §3)."""
 
 
 class PairSettings(NamedTuple):
-    """``side`` of the entry; percentages of the entry price; ``close_ladder_bps`` caps the IOC that closes."""
+    """``side`` of the entry; percentages of the entry price; ``close_ladder_bps`` caps the IOC that closes. ``native_oco``: the first legs
+    of a position are one request, and the venue links them."""
 
     side: Side
     take_profit_pct: Decimal
     stop_loss_pct: Decimal
     on_manual_cancel: Literal["cancel_sibling", "keep_stop", "close"]
     close_ladder_bps: tuple[Decimal, ...]
+    native_oco: bool = False
 
 
 class ExitOrders:
@@ -41,7 +47,8 @@ class ExitOrders:
 
     @property
     def can_place(self) -> bool:
-        return self._ids.left > 0
+        """Client order ids are left, for a linked pair too."""
+        return self._ids.left > 1
 
     def quantity(self, wanted: Decimal) -> Decimal:
         return self._instrument.quantity_down(wanted)
@@ -56,9 +63,24 @@ class ExitOrders:
 
     def take_profit(self, entry_price: Decimal, quantity: Decimal, cycle_id: int) -> PlaceOrder:
         """A resting limit order."""
-        side = self._settings.side
-        price = self._instrument.price_nearest(entry_price * (1 + side.sign * self._settings.take_profit_pct / 100))
-        return self._order(Role.TP, side.opposite, quantity, price, price, cycle_id)
+        price = self._profit_price(entry_price)
+        return self._order(Role.TP, self._settings.side.opposite, quantity, price, price, cycle_id)
+
+    def linked(self, entry_price: Decimal, quantity: Decimal, cycle_id: int) -> PlaceOco:
+        """Both legs, held back until their triggers, as a venue wants them that links them. The take-profit takes: the venue ends its stop
+        when it is triggered, not when it has filled, and what rests would be all that is left."""
+        stop = self.stop(entry_price, quantity, cycle_id)
+        trigger = self._profit_price(entry_price)
+        worst = trigger * (1 - self._settings.side.sign * self._settings.close_ladder_bps[0] * BPS)
+        price = self._instrument.price_passive(worst, stop.side)
+        profit = self._order(Role.TP, stop.side, quantity, price, trigger, cycle_id, trigger_price=trigger)
+        return PlaceOco(
+            stop=msgspec.structs.replace(stop, linked_to=profit.client_order_id),
+            take_profit=msgspec.structs.replace(profit, linked_to=stop.client_order_id),
+        )
+
+    def _profit_price(self, entry_price: Decimal) -> Decimal:
+        return self._instrument.price_nearest(entry_price * (1 + self._settings.side.sign * self._settings.take_profit_pct / 100))
 
     def ioc(self, side: Side, quantity: Decimal, touch: Decimal, step: int, cycle_id: int) -> PlaceOrder:
         """Takes at ``touch`` or worse, capped by the ladder's ``step``."""
@@ -90,8 +112,9 @@ class ExitOrders:
             cycle_id=cycle_id,
             reference_price=reference,
             reduce_only=True,
+            lifetime_s=0.0 if role is Role.REPAIR else LEG_LIFETIME_S,
             trigger_price=trigger_price,
-            trigger_kind="stop" if trigger_price is not None else None,
+            trigger_kind=None if trigger_price is None else "stop" if role is Role.SL else "take_profit",
             is_market=trigger_price is not None,
             priority=Priority.P0,
             owner=self._ids.owner,

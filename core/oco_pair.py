@@ -1,8 +1,9 @@
 """Two exit legs of one position, of which at most one may win: a stop that always covers the position, a take-profit that rests beside it.
 
-The stop is placed first, so the position is never naked; the take-profit follows once the stop is known to stand. What happened to a leg is
-taken from its own terminal state and its fills only, never from its absence in a list, and what its end means is judged after the fills that
-may explain it had time to arrive. It never opens or adds to a position. States and transitions: core/oco_states.py.
+The stop is placed first, so the position is never naked; the take-profit follows once the stop is known to stand. Where the venue links exits
+(``PairSettings.native_oco``) the first two leave together and are watched in the same way: nothing relies on the link. What happened to a leg
+is taken from its own terminal state and its fills only, never from its absence in a list, and what its end means is judged after the fills
+that may explain it had time to arrive. It never opens or adds to a position. States and transitions: core/oco_states.py.
 """
 
 from __future__ import annotations
@@ -60,8 +61,6 @@ CANCEL_AGAIN_S = (0.5, 0.5, 1.0, 2.0, 5.0)
 """A cancel that is not even acknowledged is repeated, beside what the tracker repeats: the sibling must not live on."""
 CLOSE_ALARM_S = 5.0
 FILLS_LOOKBACK_S = 60.0
-BY_HAND = frozenset({"", "USER_CANCELED"})
-"""Reasons of a cancel that nobody but a person can have asked for (apex.md §3); the other venues give none."""
 _EXITS = (Role.SL, Role.TP)
 
 
@@ -82,6 +81,7 @@ class OcoPair:
         self.successes = 0
         self.failures = 0
         self._is_ending = False
+        self._may_link = settings.native_oco
         self._cancel_alarm = CancelAlarm()
         self._naked_alarm = NakedAlarm()
         self._closes: set[ClientOrderId] = set()
@@ -95,6 +95,7 @@ class OcoPair:
         self._refusals = {Role.SL: 0, Role.TP: 0}
         self._retries = {Role.SL: Retry(), Role.TP: Retry(), Role.REPAIR: Retry()}
         self._wants_take_profit = True
+        self._has_linked = False
         self._winner: Role | None = None
         self._was_by_hand = self._has_failed = False
         self._is_repair_told = self._is_close_told = False
@@ -151,6 +152,9 @@ class OcoPair:
             self._retries[order.role].misses = 0
         if order.filled_quantity > filled_before:
             self._exit_filled_at = now
+        sibling = self.legs.sibling(leg)
+        if sibling is not None and leg.doubted_at == now:
+            sibling.doubted_at = now  # What ends this one may end both.
         if order.filled_quantity > 0 and self._winner is not Role.SL:
             self._winner = order.role
         is_removed = was_open and not leg.is_open and order.state is not OrderState.FILLED and leg.cancel_sent_at is None
@@ -185,7 +189,9 @@ class OcoPair:
     def _is_ripe(self, leg: Leg, now: float) -> bool:
         """Whether the end of this leg can be understood by now."""
         assert leg.ended_at is not None
-        is_clear = leg.order.state in (OrderState.FILLED, OrderState.DENIED) or leg.cancel_sent_at is not None
+        is_clear = (
+            leg.order.state in (OrderState.FILLED, OrderState.DENIED) or leg.cancel_sent_at is not None or leg.is_refused_link
+        )
         if is_clear or self.held < self._instrument.lot_size or self._close_reason or self.state is PairState.RELEASED:
             return True
         wait_s = JUDGE_HAND_AFTER_S if self._looks_by_hand(leg, now) else JUDGE_AFTER_S
@@ -193,10 +199,8 @@ class OcoPair:
 
     def _looks_by_hand(self, leg: Leg, now: float) -> bool:
         """It stood, nobody here asked for its end or may have, and no fill of the pair came with it."""
-        order = leg.order
-        is_cancel = order.state is OrderState.CANCELED and order.reason in BY_HAND and leg.stood_at is not None
         is_alone = leg.ended_at is not None and self._exit_filled_at < leg.ended_at - SAME_EVENT_S
-        return is_cancel and is_alone and not leg.was_doubted(now)
+        return leg.was_cancelled_on_request and leg.stood_at is not None and is_alone and not leg.was_doubted(now)
 
     def _judge(self, leg: Leg, now: float) -> tuple[Message, ...]:
         """Filled, cancelled by us, by hand, by the venue, or refused; a closed order's quantity that nobody has seen may still explain it."""
@@ -204,6 +208,8 @@ class OcoPair:
         if order.state is OrderState.DENIED:
             self._retries[order.role].missed(now)
             return ()
+        if leg.is_refused_link:
+            return self._unlinked(order, now)
         is_over = self.held - self.legs.unseen < self._instrument.lot_size or self.state is PairState.RELEASED
         if order.state is OrderState.FILLED or leg.cancel_sent_at is not None or is_over or self._close_reason:
             return ()
@@ -212,7 +218,7 @@ class OcoPair:
             return ()
         if self._looks_by_hand(leg, now):
             return self._removed_by_hand(order, now)
-        return () if order.reason in BY_HAND and order.state is OrderState.CANCELED else self._removed(leg, now)
+        return () if leg.was_cancelled_on_request else self._removed(leg, now)
 
     def _removed(self, leg: Leg, now: float) -> tuple[Message, ...]:
         """By the venue: placed again by the next step, or the position ends."""
@@ -225,6 +231,12 @@ class OcoPair:
             self._has_failed = True
             self._begin_close(f"{order.role.value} leg cannot be placed", now)
         return (alert("leg", text, now, is_critical=True),)
+
+    def _unlinked(self, order: OrderSnapshot, now: float) -> tuple[Message, ...]:
+        """The venue would not have the two together: from now on leg by leg, the stop first; for good where it says so."""
+        self._may_link = self._may_link and not order.permanent
+        text = f"{order.venue} refuses linked exits ({order.reason}): they are placed one by one"
+        return (alert("oco", text, now),) if order.role is Role.SL else ()
 
     def _removed_by_hand(self, order: OrderSnapshot, now: float) -> tuple[Message, ...]:
         """The configured policy; whatever it is, a person is told."""
@@ -273,7 +285,7 @@ class OcoPair:
         stops, takes = self.legs.of(Role.SL), self.legs.of(Role.TP)
         out = self._cover(stops, held + self._entry_unseen, now)
         if self._winner is Role.SL:
-            return self._enter(PairState.CANCELLING, "the stop is filling", now) + self._cancel(takes, "the stop won", now) + out
+            return self._enter(PairState.CANCELLING, "the stop is filling", now) + self._drop(takes, "the stop won", now) + out
         if not keepers(stops, held + self._entry_unseen):
             return self._enter(PairState.ARMING, "the stop does not stand yet", now) + out
         out += self._take_profit(takes, held, now)
@@ -299,7 +311,7 @@ class OcoPair:
             return ()
         exact = [leg for leg in counted if leg.is_in_flight and leg.cover == held]
         spare = [leg for leg in stops if leg not in kept and leg not in exact]
-        out = self._cancel(spare, "stop resized", now)
+        out = self._cancel(self.legs.with_siblings(spare), "stop resized", now)
         is_exact = cover_of(kept) == held or any(leg.is_in_flight for leg in counted) or held < self._orders.smallest
         must_wait = now - self._seen_held_at < RESIZE_PATIENCE_S or len(stops) >= MAX_STOPS
         return out if is_exact or must_wait else out + self._place_stop(held, now)
@@ -318,10 +330,10 @@ class OcoPair:
 
     def _take_profit(self, takes: list[Leg], held: Decimal, now: float) -> tuple[Message, ...]:
         if not self._wants_take_profit:
-            return self._cancel(takes, "stop only", now)
+            return self._drop(takes, "stop only", now)
         resting = cover_of(takes)
         if resting > held:
-            return self._cancel(takes, "take-profit above the position", now)
+            return self._drop(takes, "take-profit above the position", now)
         if held - resting < self._orders.smallest or self.legs.is_judging(Role.TP):
             return ()
         return self._place_take_profit(held - resting, now)
@@ -358,7 +370,7 @@ class OcoPair:
 
     def _close(self, held: Decimal, book: BookUpdated | None, now: float) -> tuple[Message, ...]:
         """The take-profit goes, the stop stays, one IOC after the other sells what is held."""
-        out = self._enter(PairState.CLOSING, self._close_reason, now) + self._cancel(self.legs.of(Role.TP), "closing", now)
+        out = self._enter(PairState.CLOSING, self._close_reason, now) + self._drop(self.legs.of(Role.TP), "closing", now)
         out += self._take(self._settings.side.opposite, held, book, now)
         lasts_s = now - (self._closing_since if self._closing_since is not None else now)
         bare_since = self._naked_alarm.since
@@ -415,7 +427,17 @@ class OcoPair:
         quantity = self._orders.quantity(quantity)
         if not self._may_place(Role.SL, quantity, now) or self.entry_price is None:
             return ()
+        if self._may_link and not self._has_linked and not self.legs.is_any_open and self._wants_take_profit:
+            return self._link(self.entry_price, quantity)
         return self._leg(self._orders.stop(self.entry_price, quantity, self.cycle_id))
+
+    def _link(self, entry_price: Decimal, quantity: Decimal) -> tuple[Message, ...]:
+        """Once for each position: whatever has to be placed again is placed alone."""
+        self._has_linked = True
+        pair = self._orders.linked(entry_price, quantity, self.cycle_id)
+        for order in pair.orders:
+            self.legs.add(self._ledger.register(order))
+        return (pair,)
 
     def _place_take_profit(self, quantity: Decimal, now: float) -> tuple[Message, ...]:
         quantity = self._orders.quantity(quantity)
@@ -432,6 +454,10 @@ class OcoPair:
 
     def _cancel_open(self, reason: str, now: float) -> tuple[Message, ...]:
         return self._cancel([leg for leg in self.legs if leg.is_open], reason, now)
+
+    def _drop(self, takes: list[Leg], reason: str, now: float) -> tuple[Message, ...]:
+        """Take-profits are cancelled; one that the venue ends together with its stop goes when that goes."""
+        return self._cancel(self.legs.free(takes), reason, now)
 
     def _cancel(self, legs: list[Leg], reason: str, now: float) -> tuple[Message, ...]:
         """Cancels that are due; a leg is done with when a terminal state is seen, not when its cancel was asked for."""

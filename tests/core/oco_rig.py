@@ -20,6 +20,7 @@ from core.messages import (
     OrderReported,
     OrderSnapshot,
     OrderSubmitted,
+    PlaceOco,
     PlaceOrder,
     SubmitUnknown,
     Tick,
@@ -37,13 +38,14 @@ SIZE = D("0.10")
 OWNER = "oco_pair"
 
 
-def settings(policy: str = "cancel_sibling", side: Side = Side.BUY) -> PairSettings:
+def settings(policy: str = "cancel_sibling", side: Side = Side.BUY, *, native_oco: bool = False) -> PairSettings:
     return PairSettings(
         side=side,
         take_profit_pct=D(1),
         stop_loss_pct=D(1),
         on_manual_cancel=policy,  # type: ignore[arg-type]  # one of the literals
         close_ladder_bps=(D(20), D(40), D(80)),
+        native_oco=native_oco,
     )
 
 
@@ -51,14 +53,21 @@ class Rig:
     """``now`` moves by ``tick``; ``sent`` and ``cancels`` are what the core asked for; ``told`` everything else it said."""
 
     def __init__(
-        self, policy: str = "cancel_sibling", *, lot: str = "0.01", min_quantity: str | None = None, **more: Any
+        self,
+        policy: str = "cancel_sibling",
+        *,
+        lot: str = "0.01",
+        min_quantity: str | None = None,
+        native_oco: bool = False,
+        **more: Any,
     ) -> None:
         self.now = 100.0
         self.instrument = instrument(GRVT, lot=lot, min_quantity=min_quantity or lot)
         policies = {GRVT: VenuePolicy(symbol=SYMBOLS[GRVT], lot_size=D(lot), cancel_ttl_ms=0, submit_bound_s=6.0)}
         self.tracker = OrderTracker(policies, positions=more.pop("positions", None))
-        self.core = Bracket(self.instrument, settings(policy), SIZE, ClientIds(OWNER, 1, 5_000), **more)
+        self.core = Bracket(self.instrument, settings(policy, native_oco=native_oco), SIZE, ClientIds(OWNER, 1, 5_000), **more)
         self.sent: list[PlaceOrder] = []
+        self.linked: list[PlaceOco] = []
         self.cancels: list[CancelOrder] = []
         self.told: list[Message] = []
         self.trades = 0
@@ -162,6 +171,11 @@ class Rig:
                 case PlaceOrder():
                     self.sent.append(each)
                     self.hear(OrderSubmitted(order=each, at=self.now))
+                case PlaceOco():
+                    self.linked.append(each)
+                    self.sent += each.orders
+                    for order in each.orders:
+                        self.hear(OrderSubmitted(order=order, at=self.now))
                 case CancelOrder():
                     self.cancels.append(each)
                 case _:

@@ -23,6 +23,7 @@ from core.messages import (
     Message,
     OrderDenied,
     OrderSubmitted,
+    PlaceOco,
     PlaceOrder,
     QueryOrder,
     RenewDeadMan,
@@ -81,6 +82,8 @@ class GatewayNode(LaneNode):
         match message:
             case PlaceOrder():
                 self.place(message)
+            case PlaceOco():
+                self.place_oco(message)
             case CancelOrder():
                 self.block()
                 self.wire.cancel(message, self.answered)
@@ -100,24 +103,39 @@ class GatewayNode(LaneNode):
                 self.gate.handle(message)
 
     def place(self, order: PlaceOrder) -> None:
+        if self._prepare((order,)):
+            self.block()
+            self.wire.place(order, self.answered)
+
+    def place_oco(self, pair: PlaceOco) -> None:
+        if self._prepare(pair.orders):
+            self.block()
+            self.wire.place_oco(pair, self.answered)
+
+    def _prepare(self, orders: tuple[PlaceOrder, ...]) -> bool:
+        """Everything that comes before the bytes; False: they do not leave."""
         now = self.engine.now
-        denial = self.gate.check(order, now)
+        denial = next((found for order in orders if (found := self.gate.check(order, now)) is not None), None)
         if denial is not None:
-            self.route(
-                OrderDenied(
-                    venue=order.venue, client_order_id=order.client_order_id, role=order.role, reason=denial.reason, at=now
-                )
-            )
-            if self.gate.must_halt:
-                self.route(Alert(level="critical", key="fat-finger", text=f"{self.venue}: {denial.reason}", at=now))
-            return
-        self.journal.record_intent(order, self.epoch)
-        self.route(OrderSubmitted(order=order, at=now))
-        self._sending(self, order)
-        if not self.is_alive:
-            return
-        self.block()
-        self.wire.place(order, self.answered)
+            self._deny(orders, denial.reason, now)
+            return False
+        for order in orders:
+            self.journal.record_intent(order, self.epoch)
+        for order in orders:
+            self.route(OrderSubmitted(order=order, at=now))
+        for order in orders:
+            self._sending(self, order)
+            if not self.is_alive:
+                return False
+        return True
+
+    def _deny(self, orders: tuple[PlaceOrder, ...], reason: str, now: float) -> None:
+        for order in orders:
+            denied = OrderDenied(venue=order.venue, client_order_id=order.client_order_id, role=order.role, reason=reason, at=now)
+            self.route(denied)
+            self.gate.handle(denied)
+        if self.gate.must_halt:
+            self.route(Alert(level="critical", key="fat-finger", text=f"{self.venue}: {reason}", at=now))
 
 
 class PollerNode(LaneNode):

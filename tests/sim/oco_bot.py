@@ -24,7 +24,6 @@ from core.messages import (
     LedgerSnapshot,
     Message,
     OrderChanged,
-    OrderDenied,
     PairStateChanged,
     PlaceOrder,
     Stop,
@@ -72,12 +71,11 @@ class OcoGateway(GatewayNode):
 
     denial_rate = 0.0
 
-    def place(self, order: PlaceOrder) -> None:
+    def _prepare(self, orders: tuple[PlaceOrder, ...]) -> bool:
         if self.denial_rate and self.wire.nemesis.is_on and self.wire.nemesis.random.random() < self.denial_rate:
-            reason, now = "the intent is not durable", self.engine.now
-            self.route(OrderDenied(venue=APEX, client_order_id=order.client_order_id, role=order.role, reason=reason, at=now))
-        else:
-            super().place(order)
+            self._deny(orders, "the intent is not durable", self.engine.now)
+            return False
+        return super()._prepare(orders)
 
 
 @dataclass(frozen=True)

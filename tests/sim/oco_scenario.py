@@ -16,10 +16,12 @@ APEX = VenueId("apex")
 SYMBOL = "ETH-USDT"
 Story = Literal["tp", "sl", "manual", "both", "partial"]
 Policy = Literal["cancel_sibling", "keep_stop", "close"]
+Link = Literal["", "kept", "ignored", "refused"]
 Sibling = Literal["stays", "refused", "user_canceled"]
 STORIES: tuple[Story, ...] = ("tp", "sl", "manual", "both", "partial")
 POLICIES: tuple[Policy, ...] = ("cancel_sibling", "keep_stop", "close")
 FEES = Fees(Decimal("0.0002"), Decimal("0.0005"))
+LINKS: tuple[Link, ...] = ("", "", "kept", "kept", "ignored", "refused")
 LADDER_BPS = (Decimal(20), Decimal(40), Decimal(80))
 COLLAR_BPS = Decimal(100)
 RATES = {"create": 2.0, "cancel": 2.0, "query": 1.5, "other": 4.0, "total": 6.0}
@@ -33,6 +35,7 @@ class Venue(NamedTuple):
 
     ``reduces_only`` False: reduce-only is ignored. ``sibling``: what becomes of a waiting stop when the position is gone.
     ``fill_lag_s``: executions are pushed so much later than the sibling's end.
+    ``link``: what the venue makes of a linked pair (grvt.md §4); "": the switch is off and none is sent.
     ``refused_cancels``: so many cancels of each order are refused first (20016, 20016, then a body that is not JSON).
     """
 
@@ -44,6 +47,7 @@ class Venue(NamedTuple):
     tp_refusals: int = 0
     expires_leg: bool = False
     fill_lag_s: float = 0.0
+    link: Link = ""
 
 
 class OcoScenario(NamedTuple):
@@ -78,6 +82,7 @@ class OcoScenario(NamedTuple):
             stop_loss_pct=Decimal("0.1"),
             on_manual_cancel=self.policy,
             close_ladder_bps=LADDER_BPS,
+            native_oco=bool(self.venue.link),
         )
 
     @property
@@ -116,6 +121,7 @@ def _drawn(
         tp_refusals=dice.choice((0, 1)) if is_odd else 0,
         expires_leg=is_odd and dice.random() < 0.5,
         fill_lag_s=dice.choice((0.0, 0.0, 0.15)),
+        link=random.Random(f"{name}/link").choice(LINKS),
     )
     return OcoScenario(
         seed=name,

@@ -21,6 +21,7 @@ from core.messages import (
     OpenOrdersFetched,
     OrderAccepted,
     OrderReported,
+    PlaceOco,
     PlaceOrder,
     Query,
     QueryOrder,
@@ -62,6 +63,7 @@ class ApexWire(Wire):
         self.lag_s = 0.0
         """How much later than now what is being published leaves the venue."""
         self.waiting: dict[str, Waiting] = {}
+        self._siblings: dict[str, str] = {}
         self._placed: dict[str, PlaceOrder] = {}
         self._cancels: dict[ClientOrderId, int] = {}
         self._refused = {Role.SL: 0, Role.TP: 0}
@@ -111,6 +113,34 @@ class ApexWire(Wire):
             client_id=str(order.client_order_id),
         )
 
+    # ---- linked pairs ----------------------------------------------------------------------------------------------------------
+
+    def place_oco(self, pair: PlaceOco, answer: Answer) -> None:
+        self._submit(pair.orders, lambda reply: self._arrive_linked(pair, reply), answer)
+
+    def _arrive_linked(self, pair: PlaceOco, answer: Answer | None) -> None:
+        """One bulk request: refused as a whole where the venue does not know it, else each order for itself, and perhaps a link."""
+        told: list[Message] = []
+        if self.is_down:
+            return
+        if self.habits.link == "refused":
+            for order in pair.orders:
+                told += self._rejected(order, "2236", self.engine.now, permanent=True)
+        else:
+            for order in pair.orders:
+                self._arrive(order, self.engine.now, told.extend)
+            if self.habits.link == "kept":
+                first, second = (str(order.client_order_id) for order in pair.orders)
+                self._siblings |= {first: second, second: first}
+        if answer is not None:
+            answer(tuple(told))
+
+    def _end_sibling(self, client_id: str, state: OrderState, reason: str) -> None:
+        other = self.waiting.get(self._siblings.get(client_id, ""))
+        if other is not None and other.is_waiting:
+            other.state, other.reason = state, reason
+            self.publish(self._told(other, Source.WS))
+
     # ---- triggers ------------------------------------------------------------------------------------------------------------
 
     def _traded(self, last: TradeEvent) -> None:
@@ -118,9 +148,11 @@ class ApexWire(Wire):
         for waiting in self.waiting.values():
             trigger = waiting.order.trigger_price
             assert trigger is not None
-            is_due = last.price <= trigger if waiting.order.side is Side.SELL else last.price >= trigger
+            is_downward = (waiting.order.side is Side.SELL) == (waiting.order.trigger_kind == "stop")
+            is_due = last.price <= trigger if is_downward else last.price >= trigger
             if waiting.is_waiting and is_due:
                 waiting.is_fired = True
+                self._end_sibling(str(waiting.order.client_order_id), OrderState.CANCELED, "OCO_COUNTER_PART_TRIGGERED")
                 spread = FIRE_S[1] - FIRE_S[0]
                 self.engine.after(FIRE_S[0] + spread * self.nemesis.random.random(), self._match, waiting.order)
 
@@ -148,6 +180,7 @@ class ApexWire(Wire):
         if waiting is not None and waiting.is_waiting:
             waiting.state, waiting.reason = state, reason
             self.publish(self._told(waiting, Source.WS))
+            self._end_sibling(client_id, state, reason)
             return True
         self.exchange.advance(self.wall_s)
         order = self.exchange.by_client_id(ACCOUNT, client_id)

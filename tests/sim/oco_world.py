@@ -212,7 +212,8 @@ class OcoWorld:
     def _push(self) -> None:
         """Nothing lasts for ever: the price goes somewhere."""
         if self.market.drift == 0:
-            towards_stop = self._story == "manual" and self.scenario.policy == "keep_stop" and self.scenario.hand is Role.TP
+            has_no_profit = self.scenario.hand is Role.TP or self.scenario.venue.link == "kept"
+            towards_stop = self._story == "manual" and self.scenario.policy == "keep_stop" and has_no_profit
             sign = -1 if towards_stop else self.dice.choice((1, -1))
             self.market.drift = sign * self.scenario.side.sign * self.scenario.drift
 

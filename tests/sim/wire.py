@@ -28,6 +28,7 @@ from core.messages import (
     OrderNotFound,
     OrderRejected,
     OrderReported,
+    PlaceOco,
     PlaceOrder,
     PositionReported,
     Query,
@@ -81,38 +82,47 @@ class Wire:
     # ---- orders and cancels --------------------------------------------------------------------------------------------------
 
     def place(self, order: PlaceOrder, answer: Answer) -> None:
-        request = self._request()
-        venue, client_id, now = order.venue, order.client_order_id, self.engine.now
+        sent_at = self.engine.now
+        self._submit((order,), lambda reply: self._arrive(order, sent_at, reply), answer)
+
+    def place_oco(self, pair: PlaceOco, answer: Answer) -> None:
+        """Only where the venue links orders."""
+        raise NotImplementedError
+
+    def _submit(self, orders: tuple[PlaceOrder, ...], arrive: Callable[[Answer | None], None], answer: Answer) -> None:
+        """One request: what befalls it befalls all of its orders."""
+        request, now = self._request(), self.engine.now
         match request.kind:
             case "not_sent":
-                self._later(
-                    request, answer, lambda at: SubmitNotSent(venue=venue, client_order_id=client_id, reason="refused", at=at)
-                )
+                self._later(request, answer, lambda at: tuple(_not_sent(order, at) for order in orders))
                 return
             case "refuse" | "throttle":
-                self._later(
-                    request, answer, lambda at: self._rejected(order, "RATE_LIMITED" if request.kind == "throttle" else "", at)
-                )
+                code = "RATE_LIMITED" if request.kind == "throttle" else ""
+                self._later(request, answer, lambda at: tuple(each for o in orders for each in self._rejected(o, code, at)))
                 return
             case "lose_request":
                 pass
             case "lose_answer" | "late":
-                self.engine.after(request.there_s, self._arrive, order, now, None)
+                self.engine.after(request.there_s, arrive, None)
             case _:
-                self.engine.after(request.there_s, self._reach, order, request, now, answer)
+                self.engine.after(request.there_s, self._reach, orders, arrive, request, now, answer)
                 return
-        self._later(request, answer, lambda at: self._unknown(order, at))
+        self._later(request, answer, lambda at: tuple(_unknown(order, at) for order in orders))
 
-    def _reach(self, order: PlaceOrder, request: Request, sent_at: float, answer: Answer) -> None:
+    def _reach(
+        self,
+        orders: tuple[PlaceOrder, ...],
+        arrive: Callable[[Answer | None], None],
+        request: Request,
+        sent_at: float,
+        answer: Answer,
+    ) -> None:
         """An answered request; a venue that went down on its way answers nobody."""
         if self.is_down:
-            self.engine.at(sent_at + self.trade_deadline_s, lambda: answer((self._unknown(order, self.engine.now),)))
+            lost_at = sent_at + self.trade_deadline_s
+            self.engine.at(lost_at, lambda: answer(tuple(_unknown(order, self.engine.now) for order in orders)))
         else:
-            self._arrive(order, sent_at, lambda told: self._back(request, sent_at, answer, told))
-
-    @staticmethod
-    def _unknown(order: PlaceOrder, at: float) -> SubmitUnknown:
-        return SubmitUnknown(venue=order.venue, client_order_id=order.client_order_id, reason="no answer", at=at)
+            arrive(lambda told: self._back(request, sent_at, answer, told))
 
     def cancel(self, command: CancelOrder, answer: Answer) -> None:
         request = self._request()
@@ -484,3 +494,11 @@ class BackpackWire(Wire):
             return (self.report(order, Source.REST, received_at),)
         fills = (fill for fill in self._shown(received_at, 0.0) if fill.client_order_id == query.client_order_id)
         return (*fills, self._not_found(query, asked_at, received_at))
+
+
+def _not_sent(order: PlaceOrder, at: float) -> SubmitNotSent:
+    return SubmitNotSent(venue=order.venue, client_order_id=order.client_order_id, reason="refused", at=at)
+
+
+def _unknown(order: PlaceOrder, at: float) -> SubmitUnknown:
+    return SubmitUnknown(venue=order.venue, client_order_id=order.client_order_id, reason="no answer", at=at)
