@@ -14,8 +14,8 @@ EVENTS = ("accept", "fill", "end", "refuse", "unknown", "hand", "late", "again",
 class Storm:
     """Plays a list of (event, which order, how much) on a rig and watches cover and sizes at every turn."""
 
-    def __init__(self, policy: str) -> None:
-        self.rig = Rig(policy)
+    def __init__(self, policy: str, *, native_oco: bool = False) -> None:
+        self.rig = Rig(policy, native_oco=native_oco)
         self.rig.begin()
         self.rig.enter()
         self.late: list[object] = []

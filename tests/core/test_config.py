@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import inspect
 
-from core.config import Config, ConfigError, parse_config
+from core.config import KNOWN_VENUES, NATIVE_OCO_VENUES, Config, ConfigError, parse_config
 from core.config_shape import accepted, misfits
 from tests.core.builders import D
 
@@ -51,6 +51,7 @@ BRACKET: dict[str, Any] = {
             "take_profit_pct": "0.10",
             "stop_loss_pct": "0.05",
             "on_manual_cancel": "cancel_sibling",
+            "native_oco": False,
         },
     },
 }
@@ -119,7 +120,9 @@ FLAWED_TYPES = [
     for tree in (HEDGE, BRACKET)
     for path in leaves(tree)
     for wrong in WRONG_TYPES
-    if type(wrong) is not type(tree) and path[-1] not in ("ticker", "state_dir", "edge")
+    if type(wrong) is not type(tree)
+    and path[-1] not in ("ticker", "state_dir", "edge")
+    and (path[-1], wrong) != ("native_oco", True)
 ]
 
 
@@ -242,6 +245,19 @@ def test_each_value_out_of_range_is_named_with_what_is_accepted(key: str, value:
 def test_each_value_of_a_bracket_out_of_range_is_named(key: str, value: str) -> None:
     line = refusal(changed(BRACKET, ("strategy", "bracket", key), value=value))
     assert (True, True) == (f"strategy.bracket.{key}" in line, "accepted: " in line)
+
+
+@pytest.mark.parametrize("venue", KNOWN_VENUES)
+def test_native_oco_is_off_and_accepted_only_where_the_venue_can(venue: str) -> None:
+    """Nothing is silently ignored; which venues can is what the adapters say (tests/adapters/test_capabilities.py)."""
+    off = changed(BRACKET, ("strategy", "bracket", "venue"), value=venue)
+    on = changed(off, ("strategy", "bracket", "native_oco"), value=True)
+    default = parse(changed(off, ("strategy", "bracket", "native_oco"), is_left_out=True))
+    assert False is default.strategy.bracket.native_oco  # type: ignore[union-attr]  # a bracket
+    if venue in NATIVE_OCO_VENUES:
+        assert True is parse(on).strategy.bracket.native_oco  # type: ignore[union-attr]  # a bracket
+    else:
+        assert "strategy.bracket.native_oco" in refusal(on)
 
 
 @pytest.mark.parametrize(

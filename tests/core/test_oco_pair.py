@@ -410,12 +410,15 @@ def test_what_the_table_forbids_is_refused() -> None:
 @settings(max_examples=80, deadline=None)
 @given(
     st.sampled_from(("cancel_sibling", "keep_stop", "close")),
+    st.booleans(),
     st.lists(st.tuples(st.sampled_from(EVENTS), st.integers(0, 7), st.integers(1, 10)), max_size=25),
 )
-def test_whatever_happens_the_position_ends_covered_or_flat(policy: str, events: list[tuple[str, int, int]]) -> None:
+def test_whatever_happens_the_position_ends_covered_or_flat(
+    policy: str, native_oco: bool, events: list[tuple[str, int, int]]
+) -> None:
     """Any order of fills, late and doubled news, refusals, unknown outcomes and ends: once the venue is kind again, the position is covered
     by stops of exactly its size, or gone, or in the user's hands; an overshoot is never left."""
-    storm = Storm(policy)
+    storm = Storm(policy, native_oco=native_oco)
     rig = storm.rig
     for event in events:
         storm.play(*event)
@@ -430,14 +433,17 @@ def test_whatever_happens_the_position_ends_covered_or_flat(policy: str, events:
 
 @settings(max_examples=80, deadline=None)
 @given(
+    st.booleans(),
     st.lists(
         st.tuples(st.sampled_from(("fill", "late", "again", "wait", "accept")), st.integers(0, 7), st.integers(1, 10)),
         max_size=25,
-    )
+    ),
 )
-def test_cover_is_never_below_the_position_while_stops_can_be_placed(events: list[tuple[str, int, int]]) -> None:
+def test_cover_is_never_below_the_position_while_stops_can_be_placed(
+    native_oco: bool, events: list[tuple[str, int, int]]
+) -> None:
     """No leg is removed and no order lost: a quarter of a second after any change, stops of at least the position are there or on their way."""
-    storm = Storm("keep_stop")
+    storm = Storm("keep_stop", native_oco=native_oco)
     rig = storm.rig
     for event in events:
         storm.play(*event)

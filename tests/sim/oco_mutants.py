@@ -202,6 +202,20 @@ class _ForgetsBrackets(Bracket):
         super()._adopt(snapshot, now)
 
 
+class _TrustsTheLink(OcoPair):
+    """What the venue has linked is the venue's to end."""
+
+    def _cancel_open(self, reason: str, now: float) -> tuple[Message, ...]:
+        return self._cancel([leg for leg in self.legs if leg.is_open and leg.order.linked_to is None], reason, now)
+
+
+class _PairOrNothing(OcoPair):
+    """The stop depends on the linked request: where it is refused, none follows."""
+
+    def _place_stop(self, quantity: Decimal, now: float) -> tuple[Message, ...]:
+        return () if self._has_linked else super()._place_stop(quantity, now)
+
+
 OCO_MUTANTS: dict[str, OcoMutant] = {
     "history": OcoMutant("reacts to history frames", OcoParts(bracket=_ReactsToHistory, overhears=(OrderReported,)), "sl", 40),
     "inactive-after-cancel": OcoMutant(
@@ -221,5 +235,7 @@ OCO_MUTANTS: dict[str, OcoMutant] = {
         "an overshoot is repaired twice", OcoParts(bracket=_bracket(_RepairsAgain), gate=_LaxGate), "both", 40
     ),
     "no-repair": OcoMutant("an overshoot stays", OcoParts(bracket=_bracket(_NoRepair)), "both", 20),
+    "trusts-the-link": OcoMutant("a linked sibling is left to the venue", OcoParts(bracket=_bracket(_TrustsTheLink)), "tp", 40),
+    "pair-or-nothing": OcoMutant("no stop without the linked pair", OcoParts(bracket=_bracket(_PairOrNothing)), "tp", 40),
     "ignores-the-hand": OcoMutant("the policy is not followed", OcoParts(bracket=_bracket(_IgnoresTheHand)), "manual", 10),
 }
