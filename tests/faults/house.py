@@ -33,6 +33,7 @@ from core.messages import (
     OrderNotFound,
     OrderRejected,
     OrderReported,
+    PlaceOco,
     PlaceOrder,
     PositionReported,
     QueryFailed,
@@ -315,6 +316,9 @@ class LocalVenue:
                 return (unknown,)
             case _:
                 return (self._execute(order),)
+
+    def place_oco(self, pair: PlaceOco) -> tuple[Message, ...]:
+        return (*self.place(pair.stop), *self.place(pair.take_profit))
 
     def _refusal(self, order: PlaceOrder, reason: str, *, is_throttled: bool = False, permanent: bool = False) -> OrderRejected:
         return OrderRejected(

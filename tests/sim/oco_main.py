@@ -7,7 +7,7 @@ import sys
 import time
 
 from tests.sim.oco_mutants import OCO_MUTANTS
-from tests.sim.oco_scenario import POLICIES, STORIES, OcoScenario, nemesis_of, story_of
+from tests.sim.oco_scenario import LINKS, POLICIES, STORIES, OcoScenario, nemesis_of, story_of
 from tests.sim.oco_world import OcoResult, play
 
 
@@ -30,9 +30,10 @@ def main() -> int:
 
 
 def _scenario(arguments: argparse.Namespace, number: int) -> OcoScenario:
-    if arguments.story == "nemesis":
-        return nemesis_of(number, arguments.intensity)
-    return story_of(arguments.story, number, arguments.policy)
+    is_hostile = arguments.story == "nemesis"
+    scenario = nemesis_of(number, arguments.intensity) if is_hostile else story_of(arguments.story, number, arguments.policy)
+    link = OCO_MUTANTS[arguments.mutant].link if arguments.mutant and arguments.link is None else arguments.link
+    return scenario if link is None else scenario._replace(venue=scenario.venue._replace(link=link))
 
 
 def _spread(latencies: list[tuple[float, float]]) -> str:
@@ -52,6 +53,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--count", type=int, default=1)
     parser.add_argument("--policy", choices=POLICIES, help="of a manual cancel; default: drawn")
     parser.add_argument("--intensity", type=float, help="of the nemesis, instead of the trial's own")
+    parser.add_argument(
+        "--link", choices=sorted(set(LINKS)), help="what the venue makes of linked exits; default: drawn, or the mutant's"
+    )
     parser.add_argument("--kill", type=int, help="kill the process before its n-th order leaves")
     parser.add_argument("--mutant", choices=sorted(OCO_MUTANTS), help="plant this bug")
     parser.add_argument("--trace", action="store_true", help="print the whole run")

@@ -33,15 +33,17 @@ from core.risk_gate import Denial
 from core.types import ZERO, OrderState, Role, VenueId
 from core.venue_watch import VenuePolicy
 from tests.sim.oco_bot import OcoParts
+from tests.sim.oco_scenario import Link
 
 
 class OcoMutant(NamedTuple):
-    """``story``: the kind of trial that shows it; it must be caught in trials 0 to ``within``."""
+    """``story``: the kind of trial that shows it, with exits linked as ``link`` says; it must be caught in trials 0 to ``within``."""
 
     bug: str
     parts: OcoParts
     story: str
     within: int
+    link: Link = ""
 
 
 def _bracket(pair: type[OcoPair], legs: type[Legs] = Legs) -> type[Bracket]:
@@ -235,7 +237,11 @@ OCO_MUTANTS: dict[str, OcoMutant] = {
         "an overshoot is repaired twice", OcoParts(bracket=_bracket(_RepairsAgain), gate=_LaxGate), "both", 40
     ),
     "no-repair": OcoMutant("an overshoot stays", OcoParts(bracket=_bracket(_NoRepair)), "both", 20),
-    "trusts-the-link": OcoMutant("a linked sibling is left to the venue", OcoParts(bracket=_bracket(_TrustsTheLink)), "tp", 40),
-    "pair-or-nothing": OcoMutant("no stop without the linked pair", OcoParts(bracket=_bracket(_PairOrNothing)), "tp", 40),
+    "trusts-the-link": OcoMutant(
+        "a linked sibling is left to the venue", OcoParts(bracket=_bracket(_TrustsTheLink)), "tp", 10, "ignored"
+    ),
+    "pair-or-nothing": OcoMutant(
+        "no stop without the linked pair", OcoParts(bracket=_bracket(_PairOrNothing)), "tp", 10, "refused"
+    ),
     "ignores-the-hand": OcoMutant("the policy is not followed", OcoParts(bracket=_bracket(_IgnoresTheHand)), "manual", 10),
 }

@@ -12,5 +12,5 @@ from tests.sim.oco_mutants import OCO_MUTANTS
 def test_a_planted_bug_is_caught(name: str) -> None:
     """Some trial below ``within`` breaks an invariant when the bug is planted."""
     mutant = OCO_MUTANTS[name]
-    caught = first_caught(mutant.story, mutant.parts, range(mutant.within))
+    caught = first_caught(mutant.story, mutant.parts, mutant.link, range(mutant.within))
     assert caught is not None, f"{mutant.bug}: not seen in {mutant.within} trials of {mutant.story}"
