@@ -19,7 +19,7 @@ def main() -> int:
     began = time.process_time()
     results = []
     for seed in range(arguments.seed, arguments.seed + arguments.count):
-        result = run(seed, parts, arguments.intensity)
+        result = run(seed, parts, arguments.intensity, is_alone=arguments.alone)
         if result.violations or arguments.count == 1:
             _show(result, trace=arguments.trace, books=arguments.books)
         results.append(result._replace(history=NOTHING))
@@ -49,6 +49,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--trace", action="store_true", help="print the whole run")
     parser.add_argument("--books", action="store_true", help="with the books")
     parser.add_argument("--intensity", type=float, help="instead of the seed's own; 0 = no faults")
+    parser.add_argument(
+        "--alone", action="store_true", help="without the troubles of trouble.py: nobody else, no operators, no disk"
+    )
     parser.add_argument("--mutant", choices=sorted(MUTANTS), help="plant this bug")
     return parser
 

@@ -27,6 +27,7 @@ from core.messages import (
     Stop,
 )
 from core.order_tracker import OrderTracker
+from core.ports import JournalFailed
 from core.quoter import Quoter
 from core.rate_limiter import LimiterConfig, RateLimiter
 from core.recovery import ledger_of, tracker_of
@@ -35,16 +36,17 @@ from core.routing import FALLBACK, HEDGER, QUOTER, RISK, TRACKER, recipients
 from core.trading_state import TradingStateMachine
 from core.types import Channel, FeedState, Source, VenueId
 from core.venue_watch import VenuePolicy
-from tests.sim.engine import CoreNode, Engine, Node
+from tests.sim.engine import CoreNode, Decision, Engine, Node
 from tests.sim.feed import Feed
 from tests.sim.journal import SimJournal
-from tests.sim.lanes import GatewayNode, PollerNode
+from tests.sim.lanes import GatewayNode, PollerNode, journal_alarm
 from tests.sim.nemesis import Nemesis
 from tests.sim.scenario import HEDGE, MAKER, VENUES, Scenario
 from tests.sim.wire import Wire
 
 RATES = {MAKER: {"create": 10.0, "cancel": 10.0, "query": 2.5, "other": 2.5}, HEDGE: {"total": 16.0}}
 DEAD_MAN_S, DEAD_MAN_RENEW_S = 30.0, 10.0
+FLUSH_S = 0.25
 PROCESS = "process"
 START_ORDER = (
     *(f"rate_limiter.{venue}" for venue in VENUES),
@@ -72,6 +74,7 @@ class Parts:
     quoter: type[Quoter] = Quoter
     gate: type[RiskGate] = RiskGate
     risk: type[TradingStateMachine] = TradingStateMachine
+    limiter: type[RateLimiter] = RateLimiter
     gateway: type[GatewayNode] = GatewayNode
     journal: type[SimJournal] = SimJournal
     feed: type[Feed] = Feed
@@ -157,6 +160,25 @@ class Bot:
             self._router("supervisor")(Stop(reason=reason))
             self._engine.after(1.0, self.stop, reason)
 
+    def watch_disk(self) -> None:
+        """What the recorder does four times a second (actors/recorder.py), while the disk is full and until it has succeeded."""
+        if not self.is_alive:
+            return
+        try:
+            self._journal.flush()
+        except JournalFailed as error:
+            self._router("recorder")(journal_alarm(error, self._engine.now))
+        if self._journal.is_full:
+            self._engine.after(FLUSH_S, self.watch_disk)
+
+    def haunt(self, name: str, core: Decision) -> None:
+        """A core that was replaced acts once more, on fresh books, with whatever it last knew."""
+        if not self.is_alive:
+            return
+        for wire in self._wires.values():
+            for output in core.handle(wire.book(self._engine.now), self._engine.now):
+                self._router(name)(output)
+
     def _build(self, name: str) -> None:
         self._child_epoch += 1
         kind, _, venue = name.partition(".")
@@ -168,7 +190,7 @@ class Bot:
         engine, route = self._engine, self._router(name)
         match kind:
             case "rate_limiter":
-                limiter = RateLimiter(LimiterConfig(venue=venue, rates=RATES[venue]))
+                limiter = self._parts.limiter(LimiterConfig(venue=venue, rates=RATES[venue]))
                 return CoreNode(engine, name, limiter, route, limiter.deadline, spacing_s=0.001)
             case "order_gateway":
                 return self._gateway(name, venue)

@@ -8,7 +8,8 @@ from core.journal_state import FillKey, JournalState
 from core.order_tracker import OrderTracker
 from core.types import ZERO, OrderState, Role, TradeId, TradingState, VenueId
 from simulator.exchange import Exchange
-from tests.sim.inspector import Inspector
+from simulator.ledger import AccountFill
+from tests.sim.inspector import Inspector, is_ours
 from tests.sim.scenario import CALM_S, MAKER, QUIET_S, START_S, TRADING_S, Scenario
 from tests.sim.wire import ACCOUNT
 
@@ -30,42 +31,63 @@ def check(
     tracker: OrderTracker,
 ) -> None:
     """Adds what is wrong to ``inspector.violations``. ``state``: the journal, flushed."""
+    uncounted = _uncounted(inspector, state)
     _bounded(scenario, inspector)
-    _timely(scenario, inspector)
-    _exactly_once(scenario, inspector)
-    _complete(inspector, exchanges, state, tracker, scenario)
+    _timely(scenario, inspector, is_excused=bool(uncounted))
+    _exactly_once(scenario, inspector, is_excused=bool(uncounted))
+    _complete(inspector, exchanges, state, tracker, scenario, uncounted)
     _intents(inspector, state)
     _makers(inspector)
     _healed(inspector, exchanges, tracker)
     _alive(inspector, exchanges[MAKER])
 
 
+def _uncounted(inspector: Inspector, state: JournalState) -> list[tuple[VenueId, AccountFill]]:
+    """Strangers' fills from before a life of the tracker: the account's past, which only a person can explain to the bot."""
+    known = set(state.fill_keys)
+    found = [
+        (venue, fill)
+        for venue, fill in inspector.fills
+        if not is_ours(fill.client_id) and FillKey(venue, TradeId(str(fill.trade_id))) not in known
+    ]
+    for venue in {venue for venue, _ in found}:
+        moved = sum((fill.side.sign * fill.quantity for where, fill in found if where == venue), ZERO)
+        if moved and (venue not in inspector.mismatched or inspector.state is TradingState.ACTIVE):
+            inspector.fail(f"I5: a stranger moved {venue} by {moved} unseen, and the bot goes on or told nobody")
+    return found
+
+
 def _bounded(scenario: Scenario, inspector: Inspector) -> None:
-    bound = scenario.max_delta
+    """What strangers trade comes on top: no gate of ours can bound it."""
+    bound = scenario.max_delta + inspector.foreign_quantity
     if inspector.worst_delta > bound:
         inspector.fail(f"I1: |delta| reached {inspector.worst_delta}, the bound is {bound}")
 
 
-def _timely(scenario: Scenario, inspector: Inspector) -> None:
+def _timely(scenario: Scenario, inspector: Inspector, *, is_excused: bool) -> None:
+    """HALTED for a rival, the bot leaves what is exposed to the person whom it has told."""
+    is_excused = is_excused or inspector.is_halted_for_rival
     healed_at = START_S if scenario.is_clean else HEALED_AT_S
     for episode in inspector.episodes:
         began = f"{episode.start - START_S:.1f}"
-        if episode.end - max(episode.start, healed_at) > EXPOSED_LIMIT_S:
+        if not is_excused and episode.end - max(episode.start, healed_at) > EXPOSED_LIMIT_S:
             inspector.fail(f"I2: exposed from {began} to {episode.end - START_S:.1f}")
         is_told = any(episode.start <= at <= episode.end for at in inspector.exposure_alerts)
-        if episode.length_s > UNTOLD_LIMIT_S and not is_told:
+        if episode.length_s > UNTOLD_LIMIT_S and not is_told and not is_excused:
             inspector.fail(f"I2: exposed for {episode.length_s:.1f} s from {began}, and nobody was told")
 
 
-def _exactly_once(scenario: Scenario, inspector: Inspector) -> None:
-    if abs(inspector.delta) >= scenario.lot:
+def _exactly_once(scenario: Scenario, inspector: Inspector, *, is_excused: bool) -> None:
+    if abs(inspector.delta) >= scenario.lot and not is_excused and not inspector.is_halted_for_rival:
         inspector.fail(f"I3: delta is {inspector.delta} at the end")
     makers = covers = ZERO
     for _, fill in inspector.fills:
+        if not is_ours(fill.client_id):
+            continue
         role = _role(inspector, fill.client_id)
         makers += fill.quantity if role is Role.MAKER else ZERO
         covers += fill.quantity if role is not Role.MAKER else ZERO
-    if covers > makers + scenario.lot:
+    if covers > makers + inspector.foreign_quantity + scenario.lot:
         inspector.fail(f"I3: {covers} hedged against {makers} of maker fills")
 
 
@@ -80,18 +102,27 @@ def _complete(
     state: JournalState,
     tracker: OrderTracker,
     scenario: Scenario,
+    uncounted: list[tuple[VenueId, AccountFill]],
 ) -> None:
-    truth = {FillKey(venue, TradeId(str(fill.trade_id))) for venue, fill in inspector.fills}
+    keys = {FillKey(venue, TradeId(str(fill.trade_id))) for venue, fill in inspector.fills}
+    truth = keys - {FillKey(venue, TradeId(str(fill.trade_id))) for venue, fill in uncounted}
+    past = {venue: sum((f.side.sign * f.quantity for where, f in uncounted if where == venue), ZERO) for venue in exchanges}
     known = set(state.fill_keys)
     if missing := truth - known:
         inspector.fail(f"I5: fills not in the journal: {sorted(missing)}")
     if invented := known - truth:
         inspector.fail(f"I5: fills only in the journal: {sorted(invented)}")
     for each in state.positions:
-        _same_position(inspector, "journal", each.venue, each.quantity, exchanges[each.venue].position(ACCOUNT, each.symbol))
+        _same_position(
+            inspector,
+            "journal",
+            each.venue,
+            each.quantity,
+            exchanges[each.venue].position(ACCOUNT, each.symbol) - past[each.venue],
+        )
     for venue, exchange in exchanges.items():
         symbol = (scenario.maker if venue == MAKER else scenario.hedge).symbol
-        _same_position(inspector, "tracker", venue, tracker.positions[venue], exchange.position(ACCOUNT, symbol))
+        _same_position(inspector, "tracker", venue, tracker.positions[venue], exchange.position(ACCOUNT, symbol) - past[venue])
 
 
 def _same_position(inspector: Inspector, who: str, venue: VenueId, ours: Decimal, theirs: Decimal) -> None:
@@ -119,6 +150,8 @@ def _healed(inspector: Inspector, exchanges: dict[VenueId, Exchange], tracker: O
     ours = {str(order.place.client_order_id) for order in tracker.open_orders}
     for venue, exchange in exchanges.items():
         for resting in exchange.open_orders(ACCOUNT):
+            if not is_ours(resting.client_id):
+                continue
             if resting.client_id not in ours:
                 inspector.fail(f"healed: order {resting.client_id} rests at {venue} and nobody knows")
             elif inspector.was_stopped:

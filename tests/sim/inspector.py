@@ -15,11 +15,13 @@ from core.messages import (
     CancelOrder,
     ForeignActivity,
     HedgeStalled,
+    LedgerRequested,
     Message,
     OrderChanged,
     OrderSnapshot,
     PlaceOrder,
     PositionMismatch,
+    RateLimited,
     TradingStateChanged,
     VenueReconciled,
 )
@@ -37,6 +39,16 @@ BLIND_LIMIT_S = 1.5
 """I12 allows one second; half a second is the grain of the inspection and of the quoter's tick here."""
 DISTURBED_S = 4.0
 """While actors are being restarted or stand still, nobody can cancel: I20 bounds that, not I12."""
+
+
+RIVAL_FIRST_CLIENT_ID = 2**31
+"""A second bot of the account counts from here, ours from 1 (adapters/journal.py lets both begin anywhere)."""
+
+
+def is_ours(client_id: ClientOrderId | str | None) -> bool:
+    """Whether an order at a venue is of the bot that is judged; a person's and the venue's own have no number."""
+    text = str(client_id)
+    return text.isdigit() and int(text) < RIVAL_FIRST_CLIENT_ID
 
 
 class Episode(NamedTuple):
@@ -60,10 +72,13 @@ class Inspector:
         self.fills: list[tuple[VenueId, AccountFill]] = []
         self.delta = ZERO
         self.worst_delta = ZERO
+        self.foreign_quantity = ZERO
+        """All that strangers have traded, bought or sold."""
         self.episodes: list[Episode] = []
         self.exposure_alerts: list[float] = []
         self.states: list[tuple[float, TradingState, str]] = []
         self.reasons: list[tuple[float, str]] = []
+        self.mismatched: set[VenueId] = set()
         self.state = TradingState.STARTING
         self.last_maker_sent_at = 0.0
         self.was_stopped = False
@@ -77,6 +92,7 @@ class Inspector:
         self._books: dict[VenueId, float] = {}
         self._blind_since: float | None = None
         self._seen_at: dict[ClientOrderId, float] = {}
+        self._newest_hedger = 0
 
     def fail(self, text: str) -> None:
         self.violations.append(text)
@@ -94,12 +110,19 @@ class Inspector:
         self._known.clear()
         self._books.clear()
         self._blind_since = None
+        self._newest_hedger = 0
         self.state = TradingState.STARTING
         self.disturbed_at = self._engine.now
+
+    @property
+    def is_halted_for_rival(self) -> bool:
+        return self.state is TradingState.HALTED and any(reason == "ForeignActivity" for _, reason in self.reasons)
 
     # ---- at the venues -------------------------------------------------------------------------------------------------------
 
     def arrived(self, order: PlaceOrder) -> None:
+        if not is_ours(order.client_order_id):
+            return
         if order.client_order_id in self.arrivals:
             self.fail(f"I7: order {order.client_order_id} reached {order.venue} twice")
         self.arrivals.add(order.client_order_id)
@@ -108,6 +131,7 @@ class Inspector:
         now = self._engine.now
         self.fills.append((venue, fill))
         self.delta += fill.quantity if fill.side is Side.BUY else -fill.quantity
+        self.foreign_quantity += ZERO if is_ours(fill.client_id) else fill.quantity
         size = abs(self.delta)
         self.worst_delta = max(self.worst_delta, size)
         self._history.add(now, str(venue), f"fill of #{fill.client_id} {fill.side.value} {fill.quantity}: delta {self.delta}")
@@ -150,6 +174,8 @@ class Inspector:
                 self._books[message.venue] = message.received_at
             case OrderChanged() if sender == TRACKER:
                 self._transition(message.order)
+            case LedgerRequested() if sender == HEDGER:
+                self._newest_hedger = max(message.epoch, self._newest_hedger)
             case PlaceOrder() if sender == HEDGER:
                 self._plan(message, bot)
             case CancelOrder():
@@ -159,17 +185,26 @@ class Inspector:
             case TradingStateChanged():
                 self.state = message.state
                 self.states.append((self._engine.now, message.state, message.reason))
-            case Alert() if message.key == "exposure":
+            case Alert() if message.key in ("exposure", "frozen"):
                 self.exposure_alerts.append(self._engine.now)
+            case Alert() if message.key == "journal":
+                self.reasons.append((self._engine.now, message.key))
+            case RateLimited():
+                self.reasons.append((self._engine.now, "RateLimited"))
             case AttemptFinished() if message.filled > message.intended:
                 self.fail(f"D14: an attempt for {message.intended} filled {message.filled}")
-            case HedgeStalled() | ForeignActivity() | PositionMismatch():
+            case PositionMismatch():
+                self.mismatched.add(message.venue)
+                self.reasons.append((self._engine.now, type(message).__name__))
+            case HedgeStalled() | ForeignActivity():
                 self.reasons.append((self._engine.now, type(message).__name__))
             case _:
                 pass
 
     def _plan(self, order: PlaceOrder, bot: Bot) -> None:
-        """I4: a hedge covers what is exposed, all of it, and nothing else."""
+        """I4: a hedge covers what is exposed, all of it, and nothing else. A replaced planner's is the fence's business (guard.py)."""
+        if order.epoch < self._newest_hedger:
+            return
         ledger = bot.core(HEDGER).ledger
         if abs(ledger.uncovered) >= self._scenario.lot:
             self.fail(f"I4: {ledger.uncovered} is uncovered after a plan")

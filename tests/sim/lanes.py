@@ -30,6 +30,7 @@ from core.messages import (
     SetPolling,
     Tick,
 )
+from core.ports import JournalFailed
 from core.risk_gate import RiskGate
 from core.types import Channel, FeedState, Source, VenueId
 from tests.sim.engine import TICK, Engine, Node
@@ -94,8 +95,7 @@ class GatewayNode(LaneNode):
                 self.block()
                 self.wire.renew_dead_man(message, self.answered)
             case LeaseClientIds():
-                start, end = self.journal.lease_client_ids(LEASE_SIZE)
-                self.route(ClientIdsLeased(owner=message.owner, start=start, end=end))
+                self.lease(message)
             case LedgerRequested():
                 self.gate.handle(message)
                 self.route(LedgerRequested(owner=message.owner, epoch=message.epoch, via=self.venue))
@@ -117,10 +117,12 @@ class GatewayNode(LaneNode):
         now = self.engine.now
         denial = next((found for order in orders if (found := self.gate.check(order, now)) is not None), None)
         if denial is not None:
-            self._deny(orders, denial.reason, now)
+            self.deny(orders, denial.reason)
+            if self.gate.must_halt:
+                self.route(Alert(level="critical", key="fat-finger", text=f"{self.venue}: {denial.reason}", at=now))
             return False
-        for order in orders:
-            self.journal.record_intent(order, self.epoch)
+        if not self.intend(orders):
+            return False
         for order in orders:
             self.route(OrderSubmitted(order=order, at=now))
         for order in orders:
@@ -129,13 +131,36 @@ class GatewayNode(LaneNode):
                 return False
         return True
 
-    def _deny(self, orders: tuple[PlaceOrder, ...], reason: str, now: float) -> None:
+    def intend(self, orders: tuple[PlaceOrder, ...]) -> bool:
+        """Whether the intents are durable."""
+        try:
+            for order in orders:
+                self.journal.record_intent(order, self.epoch)
+        except JournalFailed as error:
+            self.deny(orders, f"no durable intent: {error}")
+            self.route(journal_alarm(error, self.engine.now))
+            return False
+        return True
+
+    def deny(self, orders: tuple[PlaceOrder, ...], reason: str) -> None:
         for order in orders:
-            denied = OrderDenied(venue=order.venue, client_order_id=order.client_order_id, role=order.role, reason=reason, at=now)
+            denied = OrderDenied(
+                venue=order.venue, client_order_id=order.client_order_id, role=order.role, reason=reason, at=self.engine.now
+            )
             self.route(denied)
             self.gate.handle(denied)
-        if self.gate.must_halt:
-            self.route(Alert(level="critical", key="fat-finger", text=f"{self.venue}: {reason}", at=now))
+
+    def lease(self, message: LeaseClientIds) -> None:
+        try:
+            start, end = self.journal.lease_client_ids(LEASE_SIZE)
+        except JournalFailed as error:
+            self.route(journal_alarm(error, self.engine.now))
+            return
+        self.route(ClientIdsLeased(owner=message.owner, start=start, end=end))
+
+
+def journal_alarm(error: JournalFailed, now: float) -> Alert:
+    return Alert(level="critical", key="journal", text=f"the journal cannot be written: {error}", at=now)
 
 
 class PollerNode(LaneNode):

@@ -38,6 +38,7 @@ class Market:
         self._orders: dict[VenueId, dict[tuple[int, Side], int]] = {venue: {} for venue in exchanges}
         self._quoted: dict[VenueId, int] = {}
         self.is_thin = False
+        self.is_empty = False
         self.has_flow = True
         for venue in exchanges:
             engine.after(0.0, self._step, venue)
@@ -61,6 +62,8 @@ class Market:
             for order in orders.values():
                 exchange.cancel(order, "HOUSE")
             orders.clear()
+        if self.is_empty and venue == HEDGE:
+            return
         for level, side in RUNGS:
             if not exchange.leaves(orders.get((level, side), 0)):
                 price = Decimal(self._mid - side.sign * (1 + level * 2)) / 100
@@ -97,3 +100,9 @@ class Market:
         """Whether the hedge venue holds next to nothing."""
         self.is_thin = is_thin
         self._quoted.pop(HEDGE, None)
+
+    def set_empty(self, *, is_empty: bool) -> None:
+        """Whether the hedge venue's book holds nothing at all."""
+        if is_empty is not self.is_empty:
+            self.is_empty = is_empty
+            self._quoted.pop(HEDGE, None)

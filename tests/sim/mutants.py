@@ -7,7 +7,7 @@ has found in this code. A mutant that it misses within ``within`` seeds means th
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -35,7 +35,6 @@ from core.messages import (
 from core.order import TrackedOrder
 from core.order_tracker import OrderTracker
 from core.quoter import Quoter
-from core.recovery import tracker_of
 from core.risk_gate import Denial, RiskGate
 from core.trading_state import TradingStateMachine
 from core.types import ZERO, ClientOrderId, FeedState, OrderState, Role, VenueId, VenueOrderId
@@ -44,26 +43,9 @@ from tests.sim.bot import Parts
 from tests.sim.feed import Feed
 from tests.sim.journal import SimJournal
 from tests.sim.lanes import GatewayNode
+from tests.sim.mutant import Mutant, with_tracker
 from tests.sim.scenario import MAKER
-
-
-class Mutant(NamedTuple):
-    """``within``: it must be caught in so many seeds from ``since`` on; a rare one begins near where it is known to show."""
-
-    bug: str
-    parts: Parts
-    within: int
-    since: int = 0
-
-
-def _tracker(kind: type[OrderTracker]) -> Parts:
-    def make(state: JournalState, policies: dict[VenueId, VenuePolicy], now: float, wall_ms: int) -> OrderTracker:
-        tracker = tracker_of(state, policies, now, wall_ms)
-        tracker.__class__ = kind
-        return tracker
-
-    return Parts(tracker=make)
-
+from tests.sim.trouble_mutants import TROUBLE_MUTANTS
 
 # ---- the order tracker ---------------------------------------------------------------------------------------------------------
 
@@ -346,17 +328,18 @@ def _shorter_ttl(policies: dict[VenueId, VenuePolicy]) -> dict[VenueId, VenuePol
 
 
 MUTANTS: dict[str, Mutant] = {
-    "timeout-is-reject": Mutant("a time-out is treated as a refusal", _tracker(_TimeoutIsReject), 60),
-    "no-dedup": Mutant("a fill told twice counts twice", _tracker(_NoDedup), 20),
-    "absent-is-dead": Mutant('"not found" is believed at once', _tracker(_AbsentIsDead), 100),
-    "small-bound": Mutant("the lateness bound is half a second", _tracker(_SmallBound), 200),
+    **TROUBLE_MUTANTS,
+    "timeout-is-reject": Mutant("a time-out is treated as a refusal", with_tracker(_TimeoutIsReject), 60),
+    "no-dedup": Mutant("a fill told twice counts twice", with_tracker(_NoDedup), 20),
+    "absent-is-dead": Mutant('"not found" is believed at once', with_tracker(_AbsentIsDead), 100),
+    "small-bound": Mutant("the lateness bound is half a second", with_tracker(_SmallBound), 200),
     "short-ttl": Mutant("a cancel stays armed for 0.3 s only", Parts(policies=_shorter_ttl), 100, since=1_000),
-    "no-fill-fetch": Mutant("fills are never read by REST", _tracker(_NoFillFetch), 20),
-    "no-read-after-reconnect": Mutant("the stream is trusted after it came back", _tracker(_NoReadAfterReconnect), 20),
+    "no-fill-fetch": Mutant("fills are never read by REST", with_tracker(_NoFillFetch), 20),
+    "no-read-after-reconnect": Mutant("the stream is trusted after it came back", with_tracker(_NoReadAfterReconnect), 20),
     "intents-forgotten": Mutant("a restart forgets the journal's open intents", Parts(journal=_ForgetsIntents), 200),
     "ids-from-one": Mutant("a restart begins with client id 1 again", Parts(journal=_IdsFromOne), 40),
     "trades-before-reading": Mutant("quotes before the first reconciliation", Parts(risk=_TradesBeforeReading), 10),
-    "late-fill-ignored": Mutant("a fill of a closed order is ignored", _tracker(_LateFillIgnored), 40),
+    "late-fill-ignored": Mutant("a fill of a closed order is ignored", with_tracker(_LateFillIgnored), 40),
     "unknown-not-counted": Mutant(
         "orders of unknown outcome neither cover nor hold back",
         Parts(planner=_UnknownNotCounted, gate=_GateUnknownNotCounted),
@@ -365,10 +348,10 @@ MUTANTS: dict[str, Mutant] = {
     "full-size-again": Mutant("a replaced quote has the full size after a partial fill", Parts(quoter=_FullSizeAgain), 20),
     "only-when-filled": Mutant("a fill is seen only once the order is FILLED", Parts(planner=_OnlyWhenFilled), 10),
     "ninety-percent": Mutant("90 % filled is taken as done", Parts(planner=_NinetyPercentIsDone), 20),
-    "failed-read-is-flat": Mutant("a failed position read is taken as flat", _tracker(_FailedReadIsFlat), 40),
-    "ack-is-cancelled": Mutant("an acknowledged cancel is taken as cancelled", _tracker(_AckIsCancelled), 60),
-    "not-open-is-filled": Mutant('"not in open orders" is taken as filled', _tracker(_NotOpenIsFilled), 40),
-    "keyed-by-venue-id": Mutant("orders are known by the venue's (placeholder) id only", _tracker(_KeyedByVenueId), 10),
+    "failed-read-is-flat": Mutant("a failed position read is taken as flat", with_tracker(_FailedReadIsFlat), 40),
+    "ack-is-cancelled": Mutant("an acknowledged cancel is taken as cancelled", with_tracker(_AckIsCancelled), 60),
+    "not-open-is-filled": Mutant('"not in open orders" is taken as filled', with_tracker(_NotOpenIsFilled), 40),
+    "keyed-by-venue-id": Mutant("orders are known by the venue's (placeholder) id only", with_tracker(_KeyedByVenueId), 10),
     "too-much": Mutant("a hedge is larger than the exposure", Parts(planner=_TooMuch, gate=_LaxGate), 10),
     "two-repair-paths": Mutant("fills are hedged one by one and by the net", Parts(planner=_EachFillOnItsOwn, gate=_LaxGate), 10),
     "replace-early": Mutant(
@@ -382,5 +365,5 @@ MUTANTS: dict[str, Mutant] = {
     "no-intent": Mutant("orders leave without a durable intent", Parts(gateway=_NoIntent), 5),
     "silent-feeds": Mutant("a core built anew is not told how the streams are", Parts(feed=_SilentFeed), 60),
     "live-feeds": Mutant("a stream never admits that it is down", Parts(feed=_LiveFeed), 60),
-    "no-newcomer-read": Mutant("a risk judge built anew hears of no reconciliation", _tracker(_NoReconcileForNewcomers), 200),
+    "no-newcomer-read": Mutant("a risk judge built anew hears of no reconciliation", with_tracker(_NoReconcileForNewcomers), 200),
 }

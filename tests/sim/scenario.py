@@ -28,6 +28,7 @@ PRICE = Decimal(3000)
 SIZE = Decimal("0.10")
 HISTORY_LAG_MAX_S = 1.6
 """Fills shown later than the tracker's proof of absence takes (2 s and one more) cannot be told from fills that never were."""
+TROUBLE_SHARE = 1 / 12
 _LOTS = ((Decimal("0.01"), Decimal("0.01")),) * 3 + ((Decimal("0.001"), Decimal("0.01")), (Decimal("0.01"), Decimal("0.001")))
 _CAPABILITIES = {
     MAKER: Capabilities(
@@ -86,12 +87,28 @@ class Cruelty(NamedTuple):
     clock_step: float = 0.0
 
 
+class Troubles(NamedTuple):
+    """Chances per second of trading of what befalls the account, its venues' operators and the disk (trouble.py)."""
+
+    hand: float = 0.0
+    liquidation: float = 0.0
+    misbooking: float = 0.0
+    lying: float = 0.0
+    rival: float = 0.0
+    disk: float = 0.0
+    maintenance: float = 0.0
+    ban: float = 0.0
+    empty_book: float = 0.0
+    zombie: float = 0.0
+
+
 class Scenario(NamedTuple):
     """``lots``: maker's and hedge's. ``stops_at``: when SIGTERM arrives in the quiet time; None = never."""
 
     seed: int
     intensity: float
     cruelty: Cruelty
+    troubles: Troubles
     maker: Instrument
     hedge: Instrument
     lifetime_s: float
@@ -142,8 +159,11 @@ class Scenario(NamedTuple):
         return {each.venue: venue_policy(each, _CAPABILITIES[each.venue]) for each in (self.maker, self.hedge)}
 
 
-def scenario_of(seed: int, intensity: float | None = None) -> Scenario:
-    """Every tenth seed has no faults; the others differ in which faults are in play, so that rare ones meet each other too."""
+def scenario_of(seed: int, intensity: float | None = None, *, is_alone: bool = False) -> Scenario:
+    """Every tenth seed has no faults; the others differ in which faults are in play, so that rare ones meet each other too.
+
+    Troubles have dice of their own: a seed ``is_alone`` is the seed without them, down to the last byte.
+    """
     dice = random.Random(f"{seed}/scenario")
     drawn = dice.choice((0.5, 1.0, 1.0, 1.0, 1.5, 2.0))
     level = intensity if intensity is not None else 0.0 if seed % 10 == 9 else drawn
@@ -152,6 +172,7 @@ def scenario_of(seed: int, intensity: float | None = None) -> Scenario:
         seed=seed,
         intensity=level,
         cruelty=_cruelty(dice, level),
+        troubles=Troubles() if is_alone else _troubles(random.Random(f"{seed}/troubles"), level),
         maker=_instrument(MAKER, "ETH_USDT_Perp", "USDT", maker_lot),
         hedge=_instrument(HEDGE, "ETH_USDC_PERP", "USDC", hedge_lot),
         lifetime_s=dice.choice((8.0, 190.0, 190.0)),
@@ -198,3 +219,20 @@ def _cruelty(dice: random.Random, level: float) -> Cruelty:
     )
     drawn = Cruelty(*(rate * level * (dice.random() < 0.67) for rate in usual))
     return drawn._replace(history_lag_s=min(drawn.history_lag_s, HISTORY_LAG_MAX_S))
+
+
+def _troubles(dice: random.Random, level: float) -> Troubles:
+    """Most of them end a run's trading for its minute: each is in play in one seed of twelve, once or twice."""
+    usual = Troubles(
+        hand=0.04,
+        liquidation=0.03,
+        misbooking=0.03,
+        lying=0.04,
+        rival=0.03,
+        disk=0.04,
+        maintenance=0.04,
+        ban=0.04,
+        empty_book=0.06,
+        zombie=0.10,
+    )
+    return Troubles(*(rate * level * (dice.random() < TROUBLE_SHARE) for rate in usual))

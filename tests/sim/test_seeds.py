@@ -38,7 +38,7 @@ def test_no_seed_of_the_night_breaks_an_invariant(chunk: int) -> None:
 @pytest.mark.parametrize("kept", kept_seeds(), ids=lambda kept: str(kept.seed))
 def test_a_seed_that_failed_once_does_not_fail_again(kept: Kept) -> None:
     """Each line of seeds.txt runs clean."""
-    assert [] == failures([kept.seed], kept.intensity)
+    assert [] == failures([kept.seed], kept.intensity, is_alone=kept.is_alone)
 
 
 def test_twice_the_usual_cruelty_breaks_nothing() -> None:

@@ -1,18 +1,18 @@
-"""The two venues between exchange and bot, without any wire format: what each answers, when, and what it only tells on its stream.
+"""A venue between exchange and bot, without any wire format: requests and their answers, reads, the account stream.
 
-GRVT acknowledges before it matches, keeps cancels armed, answers lookups of ended orders and counts down a dead-man switch; Backpack
-answers with the result, refuses late requests and looks up resting orders only (protocols/grvt.md §0, §4; backpack.md §4). What the
-client is told and what the venue did are decided apart: that is the whole difficulty.
+What the client is told and what the venue did are decided apart: that is the whole difficulty. What one venue does unlike the other is in
+venue_wires.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
+from typing import Literal
 
 from core.instrument import Instrument
 from core.messages import (
     BookUpdated,
-    CancelAcknowledged,
     CancelAll,
     CancelFailed,
     CancelOrder,
@@ -24,7 +24,6 @@ from core.messages import (
     FillsFetched,
     Message,
     OpenOrdersFetched,
-    OrderAccepted,
     OrderNotFound,
     OrderRejected,
     OrderReported,
@@ -40,7 +39,7 @@ from core.messages import (
     SubmitUnknown,
 )
 from core.types import ZERO, ClientOrderId, Level, Liquidity, OrderState, Source, TradeId, VenueOrderId
-from simulator.exchange import Event, Exchange, ExchangeRefused, FillEvent, OrderEvent, PositionEvent, SimOrder
+from simulator.exchange import Event, Exchange, FillEvent, OrderEvent, PositionEvent, SimOrder
 from simulator.ledger import AccountFill
 from tests.sim.engine import Engine
 from tests.sim.nemesis import Nemesis, Request
@@ -49,6 +48,7 @@ from tests.sim.scenario import EPOCH_MS
 ACCOUNT = "bot"
 READ_DEADLINE_S = 2.0
 Answer = Callable[[tuple[Message, ...]], None]
+Maintenance = Literal["cancel_only", "post_only", "closed"]
 _STATES = {
     "OPEN": OrderState.ACCEPTED,
     "FILLED": OrderState.FILLED,
@@ -56,6 +56,11 @@ _STATES = {
     "REJECTED": OrderState.REJECTED,
     "EXPIRED": OrderState.EXPIRED,
 }
+
+
+def _client_order_id(text: str) -> ClientOrderId | None:
+    """None for what a person or the venue itself has placed."""
+    return ClientOrderId(int(text)) if text.isdigit() else None
 
 
 class Wire:
@@ -69,6 +74,15 @@ class Wire:
         self.instrument = instrument
         self.nemesis = nemesis
         self.is_down = False
+        self.maintenance: Maintenance | None = None
+        self.banned_until = 0.0
+        self.retry_after_s: float | None = 0.5
+        self.unexplained = ZERO
+        """Base quantity that the venue holds for the account beside the sum of its fills."""
+        self.lie: Callable[[Decimal], Decimal] | None = None
+        """What the venue makes of the position that it is asked for."""
+        self.requests = 0
+        self.self_traded: Callable[[SimOrder], None] = lambda _: None
         self.publish: Callable[[Message], None] = lambda _: None
         self.arrived: Callable[[PlaceOrder], None] = lambda _: None
         self.filled: Callable[[AccountFill], None] = lambda _: None
@@ -103,7 +117,7 @@ class Wire:
             case "lose_request":
                 pass
             case "lose_answer" | "late":
-                self.engine.after(request.there_s, arrive, None)
+                self.engine.after(request.there_s, self._arrive_unheard, orders, arrive)
             case _:
                 self.engine.after(request.there_s, self._reach, orders, arrive, request, now, answer)
                 return
@@ -121,8 +135,24 @@ class Wire:
         if self.is_down:
             lost_at = sent_at + self.trade_deadline_s
             self.engine.at(lost_at, lambda: answer(tuple(_unknown(order, self.engine.now) for order in orders)))
+        elif self._is_refused(orders):
+            refused = (each for order in orders for each in self._rejected(order, "MAINTENANCE", self.engine.now))
+            self._back(request, sent_at, answer, tuple(refused))
         else:
             arrive(lambda told: self._back(request, sent_at, answer, told))
+
+    def _is_refused(self, orders: tuple[PlaceOrder, ...]) -> bool:
+        """Maintenance: nothing but cancels, nothing but resting orders, or nothing at all."""
+        is_fit = self.maintenance == "post_only" and all(order.post_only for order in orders)
+        return self.maintenance is not None and not is_fit
+
+    def _arrive_unheard(self, orders: tuple[PlaceOrder, ...], arrive: Callable[[Answer | None], None]) -> None:
+        if not self._is_refused(orders):
+            arrive(None)
+
+    def _arrive_unheard(self, order: PlaceOrder, sent_at: float) -> None:
+        if not self._is_refused(order):
+            self._arrive(order, sent_at, None)
 
     def cancel(self, command: CancelOrder, answer: Answer) -> None:
         request = self._request()
@@ -142,6 +172,8 @@ class Wire:
         if self.is_down:
             lost = lambda: answer((self._cancel_failed(command, "unknown", self.engine.now),))  # noqa: E731  said once, used once
             self.engine.at(sent_at + self.trade_deadline_s, lost)
+        elif self.maintenance == "closed":
+            self._back(request, sent_at, answer, (self._cancel_failed(command, "refused", self.engine.now),))
         else:
             self._arrive_cancel(command, lambda told: self._back(request, sent_at, answer, told))
 
@@ -154,10 +186,15 @@ class Wire:
     def renew_dead_man(self, command: RenewDeadMan, answer: Answer) -> None:
         self.engine.after(self._request().answered_s, answer, ())
 
+    @property
+    def is_banned(self) -> bool:
+        return self.engine.now < self.banned_until
+
     def _request(self) -> Request:
+        self.requests += 1
         request = self.nemesis.trade(self.trade_deadline_s)
         if not self.is_down:
-            return request
+            return request._replace(kind="throttle") if self.is_banned else request
         kind = self.nemesis.random.choice(("not_sent", "lose_request"))
         return Request(kind, request.there_s, request.there_s if kind == "not_sent" else self.trade_deadline_s)
 
@@ -183,7 +220,10 @@ class Wire:
         )
         if code != "RATE_LIMITED":
             return (refusal,)
-        return (refusal, RateLimited(venue=order.venue, reason="429", retry_after_s=0.5, at=at))
+        return (refusal, self._rate_limited(at))
+
+    def _rate_limited(self, at: float) -> RateLimited:
+        return RateLimited(venue=self.instrument.venue, reason="429", retry_after_s=self.retry_after_s, at=at)
 
     def _cancel_failed(self, command: CancelOrder, kind: str, at: float) -> Message:
         return CancelFailed(
@@ -224,7 +264,11 @@ class Wire:
 
     def read(self, query: Query, answer: Answer) -> None:
         """One read: it fails, or it shows the venue as it is half way through the trip."""
+        self.requests += 1
         asked_at, trip = self.engine.now, self.nemesis.trip_s()
+        if self.is_banned and not self.is_down:
+            self.engine.after(trip, self._refuse_read, query, answer)
+            return
         if self.is_down or self.nemesis.read_fails():
             after_s = trip if self.nemesis.random.random() < 0.5 else READ_DEADLINE_S
             self.engine.after(after_s, self._fail, query, answer)
@@ -232,9 +276,15 @@ class Wire:
         self.engine.after(trip / 2, self._look, query, asked_at, trip / 2, answer)
 
     def _fail(self, query: Query, answer: Answer) -> None:
+        answer((self._failure(query, "500"),))
+
+    def _refuse_read(self, query: Query, answer: Answer) -> None:
+        answer((self._failure(query, "429"), self._rate_limited(self.engine.now)))
+
+    def _failure(self, query: Query, reason: str) -> QueryFailed:
         client_id = query.client_order_id if isinstance(query, QueryOrder) else None
         name = type(query).__name__
-        answer((QueryFailed(venue=query.venue, query=name, reason="500", at=self.engine.now, client_order_id=client_id),))
+        return QueryFailed(venue=query.venue, query=name, reason=reason, at=self.engine.now, client_order_id=client_id)
 
     def _look(self, query: Query, asked_at: float, back_s: float, answer: Answer) -> None:
         self.exchange.advance(self.wall_s)
@@ -264,10 +314,7 @@ class Wire:
                     received_at=received_at,
                 )
             case FetchPosition():
-                quantity = self.exchange.position(ACCOUNT, symbol)
-                found = PositionReported(
-                    venue=venue, symbol=symbol, quantity=quantity, source=Source.REST, received_at=received_at
-                )
+                found = self._position(self.exchange.position(ACCOUNT, symbol), Source.REST, received_at)
             case FetchBook():
                 found = self.book(received_at)
         return (found,)
@@ -304,19 +351,27 @@ class Wire:
                 self.publish(self._fill_report(fill, Source.WS, self.engine.now))
                 self.publish(self.report(order, Source.WS, self.engine.now))
             case OrderEvent(order=order):
+                if order.reason == "SELF_TRADE":
+                    self.self_traded(order)
                 self.publish(self.report(order, Source.WS, self.engine.now))
-            case PositionEvent(symbol=symbol, quantity=quantity) if event.account == ACCOUNT:
-                self.publish(
-                    PositionReported(
-                        venue=self.instrument.venue,
-                        symbol=symbol,
-                        quantity=quantity,
-                        source=Source.WS,
-                        received_at=self.engine.now,
-                    )
-                )
+            case PositionEvent(quantity=quantity) if event.account == ACCOUNT:
+                self.publish(self._position(quantity, Source.WS, self.engine.now))
             case _:
                 pass
+
+    def tell_position(self) -> None:
+        """A frame of the position without a fill."""
+        self.publish(self._position(self.exchange.position(ACCOUNT, self.instrument.symbol), Source.WS, self.engine.now))
+
+    def _position(self, filled: Decimal, source: Source, received_at: float) -> PositionReported:
+        held = filled + self.unexplained
+        return PositionReported(
+            venue=self.instrument.venue,
+            symbol=self.instrument.symbol,
+            quantity=held if self.lie is None else self.lie(held),
+            source=source,
+            received_at=received_at,
+        )
 
     def state_of(self, order: SimOrder) -> OrderState:
         if order.status == "OPEN" and order.filled:
@@ -327,7 +382,7 @@ class Wire:
         return OrderReported(
             venue=self.instrument.venue,
             symbol=order.symbol,
-            client_order_id=ClientOrderId(int(order.client_id)),
+            client_order_id=_client_order_id(order.client_id),
             venue_order_id=VenueOrderId(f"v{order.order_id}"),
             state=self.state_of(order),
             filled_quantity=order.filled,
@@ -344,7 +399,7 @@ class Wire:
             venue=self.instrument.venue,
             symbol=fill.symbol,
             trade_id=TradeId(str(fill.trade_id)),
-            client_order_id=ClientOrderId(int(fill.client_id)),
+            client_order_id=_client_order_id(fill.client_id),
             venue_order_id=VenueOrderId(f"v{fill.order_id}"),
             side=fill.side,
             price=fill.price,
@@ -356,144 +411,6 @@ class Wire:
             source=source,
             received_at=received_at,
         )
-
-
-class GrvtWire(Wire):
-    """Acknowledgement first, the result on the stream; cancels by client id stay armed (grvt.md §0.2, §4)."""
-
-    speed_bump_s = 0.025
-
-    def __init__(self, engine: Engine, exchange: Exchange, instrument: Instrument, nemesis: Nemesis) -> None:
-        super().__init__(engine, exchange, instrument, nemesis)
-        self._armed: dict[ClientOrderId, float] = {}
-        self._killed: dict[ClientOrderId, OrderReported] = {}
-        self._countdown = 0
-
-    def _arrive(self, order: PlaceOrder, sent_at: float, answer: Answer | None) -> None:
-        if self.is_down:
-            return
-        self.arrived(order)
-        now, client_id = self.engine.now, order.client_order_id
-        if self._armed.get(client_id, 0.0) > now:
-            self._killed[client_id] = self._kill(order, now)
-            self.publish(self._killed[client_id])
-        elif not self.nemesis.forgets():
-            self.engine.after(0.005 if order.post_only else self.speed_bump_s, self._match, order)
-        if answer is not None:
-            answer((OrderAccepted(venue=order.venue, client_order_id=client_id, venue_order_id=None, at=now),))
-
-    def _match(self, order: PlaceOrder) -> None:
-        """After the acknowledgement. A cancel that came in between ends it before it lives."""
-        if self._armed.get(order.client_order_id, 0.0) > self.engine.now:
-            self._killed[order.client_order_id] = self._kill(order, self.engine.now)
-            self.publish(self._killed[order.client_order_id])
-            return
-        try:
-            self._enter(order)
-        except ExchangeRefused as refused:
-            raise AssertionError(f"I16: {order} refused by the exchange: {refused}") from None
-
-    def _kill(self, order: PlaceOrder, now: float) -> OrderReported:
-        return OrderReported(
-            venue=order.venue,
-            symbol=order.symbol,
-            client_order_id=order.client_order_id,
-            venue_order_id=None,
-            state=OrderState.CANCELED,
-            filled_quantity=ZERO,
-            source=Source.WS,
-            received_at=now,
-            reason="cancelled before it was created",
-        )
-
-    def _arrive_cancel(self, command: CancelOrder, answer: Answer | None) -> None:
-        if self.is_down:
-            return
-        self.exchange.advance(self.wall_s)
-        order = self.exchange.by_client_id(ACCOUNT, str(command.client_order_id))
-        if order is None:
-            self._armed[command.client_order_id] = self.engine.now + (command.ttl_ms or 5_000) / 1000
-        elif order.status == "OPEN":
-            self.exchange.cancel(order.order_id, "USER")
-        if answer is not None:
-            answer((CancelAcknowledged(venue=command.venue, client_order_id=command.client_order_id, at=self.engine.now),))
-
-    def renew_dead_man(self, command: RenewDeadMan, answer: Answer) -> None:
-        request = self._request()
-        if request.kind in ("fine", "slow", "lose_answer", "late"):
-            self.engine.after(request.there_s, self._arm, command.countdown_s)
-        self.engine.after(request.answered_s, answer, ())
-
-    def _arm(self, countdown_s: float) -> None:
-        self._countdown += 1
-        if countdown_s:
-            self.engine.after(countdown_s, self._expire, self._countdown)
-
-    def _expire(self, countdown: int) -> None:
-        if countdown == self._countdown:
-            self._cancel_everything()
-
-    def _look_up(self, query: QueryOrder, asked_at: float, received_at: float) -> tuple[Message, ...]:
-        order = self.exchange.by_client_id(ACCOUNT, str(query.client_order_id))
-        if order is not None:
-            return (self.report(order, Source.REST, received_at),)
-        killed = self._killed.get(query.client_order_id)
-        return (killed,) if killed is not None else (self._not_found(query, asked_at, received_at),)
-
-    def state_of(self, order: SimOrder) -> OrderState:
-        """What is left of an IOC order is cancelled here, not expired."""
-        if order.status == "EXPIRED" and order.reason == "IOC":
-            return OrderState.CANCELED
-        return super().state_of(order)
-
-
-class BackpackWire(Wire):
-    """The answer is the order after its first matching; late requests are refused; lookups show resting orders only (backpack.md §4)."""
-
-    trade_deadline_s = 2.0
-    window_s = 1.0
-
-    def _arrive(self, order: PlaceOrder, sent_at: float, answer: Answer | None) -> None:
-        if self.is_down:
-            return
-        if self.engine.now - sent_at > self.window_s:
-            if answer is not None:
-                answer(self._rejected(order, "EXPIRED_WINDOW", self.engine.now))
-            return
-        self.arrived(order)
-        try:
-            placed = self._enter(order)
-        except ExchangeRefused as refused:
-            raise AssertionError(f"I16: {order} refused by the exchange: {refused}") from None
-        if answer is None:
-            return
-        report = self.report(placed, Source.REST, self.engine.now)
-        accepted = OrderAccepted(
-            venue=order.venue, client_order_id=order.client_order_id, venue_order_id=report.venue_order_id, at=self.engine.now
-        )
-        answer((accepted, report))
-
-    def _arrive_cancel(self, command: CancelOrder, answer: Answer | None) -> None:
-        if self.is_down:
-            return
-        self.exchange.advance(self.wall_s)
-        order = self.exchange.by_client_id(ACCOUNT, str(command.client_order_id))
-        cancelled = self.exchange.cancel(order.order_id, "USER") if order is not None else None
-        if answer is None:
-            return
-        if cancelled is None:
-            answer((self._cancel_failed(command, "refused", self.engine.now),))
-            return
-        acknowledged = CancelAcknowledged(venue=command.venue, client_order_id=command.client_order_id, at=self.engine.now)
-        answer((acknowledged, self.report(cancelled, Source.REST, self.engine.now)))
-
-    def _look_up(self, query: QueryOrder, asked_at: float, received_at: float) -> tuple[Message, ...]:
-        """Resting: a report. Otherwise the fills that the history shows of it, then "not found"."""
-        order = self.exchange.by_client_id(ACCOUNT, str(query.client_order_id))
-        if order is not None and order.status == "OPEN":
-            return (self.report(order, Source.REST, received_at),)
-        fills = (fill for fill in self._shown(received_at, 0.0) if fill.client_order_id == query.client_order_id)
-        return (*fills, self._not_found(query, asked_at, received_at))
 
 
 def _not_sent(order: PlaceOrder, at: float) -> SubmitNotSent:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
-from core.messages import BookUpdated, Message
+from core.messages import BookUpdated, Message, PlaceOrder
 from core.routing import RISK, TRACKER
 from core.types import Channel, VenueId
 from simulator.exchange import Exchange
@@ -12,8 +13,9 @@ from simulator.ledger import AccountFill
 from tests.sim.bot import PROCESS, START_ORDER, Bot, Parts
 from tests.sim.checkers import END_S, check
 from tests.sim.engine import Engine
+from tests.sim.guard import Guard
 from tests.sim.history import WORLD, History
-from tests.sim.inspector import Inspector
+from tests.sim.inspector import RIVAL_FIRST_CLIENT_ID, Inspector
 from tests.sim.journal import SimJournal
 from tests.sim.lanes import GatewayNode
 from tests.sim.market import Market
@@ -30,7 +32,9 @@ from tests.sim.scenario import (
     Scenario,
     scenario_of,
 )
-from tests.sim.wire import ACCOUNT, BackpackWire, GrvtWire, Wire
+from tests.sim.trouble import Troublemaker
+from tests.sim.venue_wires import BackpackWire, GrvtWire
+from tests.sim.wire import ACCOUNT, Wire
 
 STRIKE_PERIOD_S = 0.5
 
@@ -67,8 +71,10 @@ class World:
         }
         self.market = Market(self.engine, scenario, self.exchanges, self._publish_book)
         self.journal = parts.journal(self._wall_ms)
-        self._epoch = 0
-        self._bot: Bot | None = None
+        self.bot: Bot | None = None
+        self._rival: Bot | None = None
+        self.guard = Guard(self.engine, scenario, self.inspector, self.journal, self.wires)
+        self.troublemaker = Troublemaker(self)
         for venue, wire in self.wires.items():
             self._connect(venue, wire)
 
@@ -80,6 +86,7 @@ class World:
         for name in MISFORTUNES:
             if getattr(self.nemesis.cruelty, name):
                 engine.after(3.0, self._strike, name)
+        self.troublemaker.begin()
         engine.after(0.5, self._inspect)
         if self.scenario.stops_at is not None:
             engine.at(self.scenario.stops_at, self._stop)
@@ -90,8 +97,8 @@ class World:
 
     def _connect(self, venue: VenueId, wire: Wire) -> None:
         def publish(message: Message) -> None:
-            if self._bot is not None and self._bot.is_alive:
-                self._bot.feeds[venue, Channel.ACCOUNT].frame(message)
+            for bot in self._living():
+                bot.feeds[venue, Channel.ACCOUNT].frame(message)
 
         def filled(fill: AccountFill) -> None:
             self.inspector.filled(venue, fill)
@@ -101,17 +108,22 @@ class World:
         wire.arrived = self.inspector.arrived
 
     def _publish_book(self, venue: VenueId) -> None:
-        if self._bot is not None and self._bot.is_alive:
-            self._bot.feeds[venue, Channel.MARKET].frame(self.wires[venue].book(self.engine.now))
+        for bot in self._living():
+            bot.feeds[venue, Channel.MARKET].frame(self.wires[venue].book(self.engine.now))
+
+    def _living(self) -> list[Bot]:
+        return [bot for bot in (self.bot, self._rival) if bot is not None and bot.is_alive]
 
     def _hear(self, sender: str, message: Message) -> None:
-        assert self._bot is not None
+        assert self.bot is not None
         if not isinstance(message, BookUpdated):
             self.history.add(self.engine.now, sender, message)
-        self.inspector.hear(sender, message, self._bot)
+        self.inspector.hear(sender, message, self.bot)
+        self.guard.hear(sender, message)
 
-    def _sending(self, gateway: GatewayNode, order: Message) -> None:
-        self.inspector.sending(gateway, order)  # type: ignore[arg-type]  # the gateway sends nothing but orders here
+    def _sending(self, gateway: GatewayNode, order: PlaceOrder) -> None:
+        self.inspector.sending(gateway, order)
+        self.guard.sending(order)
 
     def _wall_ms(self) -> int:
         return EPOCH_MS + int(self.engine.now * 1000) + self._skew_ms
@@ -119,38 +131,71 @@ class World:
     # ---- life and death of the bot ---------------------------------------------------------------------------------------------
 
     def _start_bot(self) -> None:
-        self._say("the process starts")
+        """Where the journal cannot be written there is no run; whoever started it tries again."""
+        if self.journal.is_full:
+            self.engine.after(1.0, self._start_bot)
+            return
+        self.say("the process starts")
         self.inspector.born()
-        self._bot = Bot(
+        self.guard.born()
+        self.bot = self._new_bot(self.journal, self._hear, self._sending)
+        self.bot.begin()
+
+    def _new_bot(
+        self,
+        journal: SimJournal,
+        hear: Callable[[str, Message], None],
+        sending: Callable[[GatewayNode, PlaceOrder], None],
+    ) -> Bot:
+        return Bot(
             self.engine,
             self.scenario,
             self.nemesis,
             self.wires,
-            self.journal,
+            journal,
             self._parts,
             self._wall_ms,
-            self._hear,
-            self._sending,
+            hear,
+            sending,
         )
-        self._bot.begin()
+
+    def start_rival(self) -> None:
+        """A second process of the same account, elsewhere: nothing is shared but the venues."""
+        self.say("a rival starts")
+        journal = self._parts.journal(self._wall_ms, RIVAL_FIRST_CLIENT_ID)
+        self._rival = self._new_bot(journal, self._overhear, lambda *_: None)
+        self._rival.begin()
+
+    def _overhear(self, sender: str, message: Message) -> None:
+        if not isinstance(message, BookUpdated):
+            self.history.add(self.engine.now, f"rival {sender}", message)
+
+    def kill_rival(self) -> None:
+        self.say("the rival is gone")
+        if self._rival is not None:
+            self._rival.kill()
+
+    def watch_disk(self) -> None:
+        if self.bot is not None and self.bot.is_alive:
+            self.bot.watch_disk()
 
     def _kill(self) -> None:
-        bot = self._bot
+        bot = self.bot
         if bot is None or not bot.is_alive:
             return
-        self._say("the process is killed")
+        self.say("the process is killed")
         bot.kill()
         self.inspector.died()
         self.journal.kill(self.nemesis.random)
         away_s = 40.0 if self.nemesis.random.random() < 0.03 else 0.3 + 5.0 * self.nemesis.random.random()
         self.engine.after(min(away_s, START_S + TRADING_S + 1.0 - self.engine.now), self._start_bot)
 
-    def _crash(self, name: str) -> None:
-        bot = self._bot
+    def crash(self, name: str) -> None:
+        bot = self.bot
         if bot is None or not bot.is_alive or not bot.nodes[name].is_alive:
             return
         dead = bot.crash(name)
-        self._say(f"actor {name} crashes")
+        self.say(f"actor {name} crashes")
         if dead == (PROCESS,):
             self._kill()
             return
@@ -158,15 +203,20 @@ class World:
         self.engine.after(0.1 + 0.9 * self.nemesis.random.random(), self._rebuild, bot, dead)
 
     def _rebuild(self, bot: Bot, names: tuple[str, ...]) -> None:
+        """An actor that cannot be built, since the journal cannot be written, takes the process with it in the end."""
+        if bot.is_alive and self.journal.is_full:
+            self._kill()
+            return
         for name in names:
             self.inspector.restarted(name)
+            self.guard.restarted(name)
         bot.rebuild(names)
 
     def _stop(self) -> None:
-        if self._bot is not None and self._bot.is_alive:
-            self._say("SIGTERM")
+        if self.bot is not None and self.bot.is_alive:
+            self.say("SIGTERM")
             self.inspector.was_stopped = True
-            self._bot.stop("SIGTERM")
+            self.bot.stop("SIGTERM")
 
     # ---- the nemesis' larger strokes -------------------------------------------------------------------------------------------
 
@@ -178,49 +228,49 @@ class World:
             getattr(self, f"_strike_{name}")()
 
     def _strike_flap(self) -> None:
-        if self._bot is not None and self._bot.is_alive:
-            feed = self.nemesis.random.choice(list(self._bot.feeds.values()))
-            self._say(f"{feed.venue} {feed.channel.value} stream flaps")
+        if self.bot is not None and self.bot.is_alive:
+            feed = self.nemesis.random.choice(list(self.bot.feeds.values()))
+            self.say(f"{feed.venue} {feed.channel.value} stream flaps")
             for turn in range(self.nemesis.random.choice((1, 1, 1, 4))):
                 self.engine.after(turn * (0.5 + 2.0 * self.nemesis.random.random()), feed.lose, "flap")
 
     def _strike_deaf(self) -> None:
-        if self._bot is not None and self._bot.is_alive:
-            feed = self.nemesis.random.choice(list(self._bot.feeds.values()))
-            self._say(f"{feed.venue} {feed.channel.value} stream goes deaf")
+        if self.bot is not None and self.bot.is_alive:
+            feed = self.nemesis.random.choice(list(self.bot.feeds.values()))
+            self.say(f"{feed.venue} {feed.channel.value} stream goes deaf")
             feed.deafen()
 
     def _strike_venue_restart(self) -> None:
         venue = self.nemesis.random.choice(VENUES)
         if self.wires[venue].is_down:
             return
-        self._say(f"{venue} goes down")
+        self.say(f"{venue} goes down")
         self.wires[venue].is_down = True
-        for feed in self._bot.feeds.values() if self._bot is not None else ():
+        for feed in self.bot.feeds.values() if self.bot is not None else ():
             if feed.venue == venue:
                 feed.lose("server down")
         self.engine.after(1.0 + 6.0 * self.nemesis.random.random(), self._restore, venue)
 
     def _restore(self, venue: VenueId) -> None:
         if self.wires[venue].is_down:
-            self._say(f"{venue} is back")
+            self.say(f"{venue} is back")
             self.wires[venue].is_down = False
 
     def _strike_crash(self) -> None:
         self._kill()
 
     def _strike_actor_crash(self) -> None:
-        self._crash(self.nemesis.random.choice(START_ORDER))
+        self.crash(self.nemesis.random.choice(START_ORDER))
 
     def _strike_stall(self) -> None:
         """A thread is starved for a while."""
-        if self._bot is not None and self._bot.is_alive:
-            node = self._bot.nodes[self.nemesis.random.choice(START_ORDER)]
+        if self.bot is not None and self.bot.is_alive:
+            node = self.bot.nodes[self.nemesis.random.choice(START_ORDER)]
             node.stalled_until = self.engine.now + 0.6 * self.nemesis.random.random()
             self.inspector.disturbed_at = self.engine.now
 
     def _strike_thin_book(self) -> None:
-        self._say("the hedge book is thin")
+        self.say("the hedge book is thin")
         self.market.set_thin(is_thin=True)
         self.engine.after(1.0 + 3.0 * self.nemesis.random.random(), self._thicken)
 
@@ -234,8 +284,9 @@ class World:
     # ---- the quiet time and the end --------------------------------------------------------------------------------------------
 
     def _calm_down(self) -> None:
-        self._say("quiet from now on")
+        self.say("quiet from now on")
         self.nemesis.is_on = False
+        self.troublemaker.calm_down()
         self._thicken()
         for venue in VENUES:
             self._restore(venue)
@@ -244,13 +295,15 @@ class World:
         self.market.has_flow = False
 
     def _inspect(self) -> None:
-        if self._bot is not None and self._bot.is_alive:
-            self.inspector.inspect(self._bot)
+        if self.bot is not None and self.bot.is_alive:
+            self.inspector.inspect(self.bot)
+            self.guard.inspect(self.bot)
         self.engine.after(0.5, self._inspect)
 
     def _judge(self) -> None:
         self.inspector.close_episode()
-        bot = self._bot
+        self.guard.finish(had_rival=self._rival is not None)
+        bot = self.bot
         if bot is None or not bot.is_alive or not bot.nodes[TRACKER].is_alive:
             self.inspector.fail("healed: the bot is not running at the end")
             return
@@ -258,13 +311,13 @@ class World:
         self.inspector.state = bot.core(RISK).state  # What the judge holds now, not what it told in an earlier life.
         check(self.scenario, self.inspector, self.exchanges, SimJournal.fold(self.journal), bot.core(TRACKER))
 
-    def _say(self, text: str) -> None:
+    def say(self, text: str) -> None:
         self.history.add(self.engine.now, WORLD, text)
 
 
-def run(seed: int, parts: Parts | None = None, intensity: float | None = None) -> Result:
-    """Play one seed."""
-    world = World(scenario_of(seed, intensity), parts if parts is not None else Parts())
+def run(seed: int, parts: Parts | None = None, intensity: float | None = None, *, is_alone: bool = False) -> Result:
+    """Play one seed; ``is_alone``: without the troubles of trouble.py."""
+    world = World(scenario_of(seed, intensity, is_alone=is_alone), parts if parts is not None else Parts())
     try:
         world.run()
     except AssertionError as error:
@@ -276,6 +329,6 @@ def run(seed: int, parts: Parts | None = None, intensity: float | None = None) -
         fills=len(world.inspector.fills),
         worst_exposed_s=max((episode.length_s for episode in world.inspector.episodes), default=0.0),
         history=world.history,
-        struck=world.nemesis.struck,
+        struck=world.nemesis.struck | world.troublemaker.struck,
         state=world.inspector.state.value,
     )
