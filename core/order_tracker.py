@@ -395,13 +395,11 @@ class OrderTracker:
 
     def deadline(self) -> float | None:
         """Earliest moment at which a Tick would do something; None while nothing is pending."""
-        due: list[float] = []
-        for order in self._active.values():
-            due += [at for at in (order.query_due_at, order.cancel_due_at) if at is not None and not order.is_closed]
-        for state in self._venues.values():
-            at = state.deadline(has_open=self._has_open(state.venue))
-            due += [at] if at is not None else []
-        return min(due, default=None)
+        alive = [order for order in self._active.values() if not order.is_closed]
+        with_orders = {order.place.venue for order in alive}
+        due = [order.query_due_at for order in alive] + [order.cancel_due_at for order in alive]
+        due += [state.deadline(has_open=venue in with_orders) for venue, state in self._venues.items()]
+        return min((at for at in due if at is not None), default=None)
 
     def _snapshot(self, message: LedgerRequested, now: float) -> tuple[Message, ...]:
         """Answer once the request has come through every gateway: only then no order of an older epoch can still appear."""

@@ -98,6 +98,7 @@ class Quoter:
         self.ledger = ExposureLedger(ids.owner)
         self._lot = max(maker.lot_size, hedge.lot_size)
         self._books: dict[VenueId, BookUpdated] = {}
+        self._streams = tuple((venue, channel) for venue in (maker.venue, hedge.venue) for channel in Channel)
         self._feeds: dict[tuple[VenueId, Channel], FeedState] = {}
         self._state = TradingState.STARTING
         self._cycle_id = last_cycle_id
@@ -218,10 +219,9 @@ class Quoter:
             return "stopping"
         if self._state is not TradingState.ACTIVE:
             return f"trading state is {self._state.value}"
-        for venue in (self._maker.venue, self._hedge.venue):
-            for channel in Channel:
-                if self._feeds.get((venue, channel)) is not FeedState.LIVE:
-                    return f"{venue} {channel.value} feed is not live"
+        for feed in self._streams:
+            if self._feeds.get(feed) is not FeedState.LIVE:
+                return f"{feed[0]} {feed[1].value} feed is not live"
         market = self._market()
         if market is None:
             return "a book is missing"

@@ -71,6 +71,7 @@ class TradingStateMachine:
     ) -> None:
         """``results``: what earlier lives, and this one before a restart of its judge, have earned or lost; oldest first."""
         self._venues = tuple(venues)
+        self._streams = tuple((venue, channel) for venue in self._venues for channel in Channel)
         self._lot = lot
         self._max_daily_loss = max_daily_loss
         self._epoch = epoch
@@ -229,11 +230,10 @@ class TradingStateMachine:
 
     def _may_rise(self) -> bool:
         """Both venues' streams live and reconciled, delta below a lot, no unknown order."""
-        all_live = all(self._feeds.get((v, c)) is FeedState.LIVE for v in self._venues for c in Channel)
         return (
-            all_live
+            self._reconciled >= set(self._venues)
+            and all(self._feeds.get(stream) is FeedState.LIVE for stream in self._streams)
             and self.ledger.is_synced
-            and self._reconciled >= set(self._venues)
             and abs(self.ledger.net) < self._lot
             and not self.ledger.has_unknown
         )

@@ -73,6 +73,7 @@ class Exchange:
         self._fills: dict[str, list[AccountFill]] = {}
         self._expiries: list[tuple[float, int]] = []
         self._listeners: list[Callable[[Event], None]] = []
+        self._tells_books = False
         self._untold: deque[Event] = deque()
         self._is_telling = False
 
@@ -181,9 +182,12 @@ class Exchange:
         start = bisect_left(fills, since, key=lambda fill: fill.time)
         return [fill for fill in fills[start:] if symbol is None or fill.symbol == symbol]
 
-    def subscribe(self, listener: Callable[[Event], None]) -> None:
-        """Called synchronously, once the books and accounts are in their new state, in the order things happened; level totals last."""
+    def subscribe(self, listener: Callable[[Event], None], *, books: bool = True) -> None:
+        """Called synchronously, once the books and accounts are in their new state, in the order things happened; level totals last.
+
+        ``books`` False: it can do without BookEvents, which are made only where somebody wants them."""
         self._listeners.append(listener)
+        self._tells_books = self._tells_books or books
 
     def ledger(self) -> dict[str, Any]:
         """Every order, fill and position of the accounts outside the house, JSON-able (``ledger_of``)."""
@@ -357,7 +361,7 @@ class Exchange:
 
     def _tell(self, book: OrderBook) -> None:
         for side in book.sides():
-            if self._listeners:
+            if self._tells_books:
                 for key, price in side.changed.items():
                     self._untold.append(BookEvent(book.instrument.symbol, side.side, price, side.total(key)))
             side.changed.clear()

@@ -87,7 +87,7 @@ class Wire:
         self.arrived: Callable[[PlaceOrder], None] = lambda _: None
         self.filled: Callable[[AccountFill], None] = lambda _: None
         self._visible_at: dict[int, float] = {}
-        exchange.subscribe(self._on_event)
+        exchange.subscribe(self._on_event, books=False)
 
     @property
     def wall_s(self) -> float:
