@@ -29,7 +29,8 @@ from core.messages import (
 )
 from core.ports import Journal, JournalFailed, TradeLane
 from core.risk_gate import Gate
-from core.types import VenueId
+from core.routing import RISK
+from core.types import TradingState, VenueId
 
 
 class DryLane:
@@ -103,6 +104,7 @@ class OrderGateway(Actor):
                 self._lease(message)
             case LedgerRequested():
                 self._gate.handle(message)
+                self._remind(message.owner)
                 self._route(LedgerRequested(owner=message.owner, epoch=message.epoch, via=self._venue))
             case _:
                 self._gate.handle(message)
@@ -121,6 +123,11 @@ class OrderGateway(Actor):
             return
         self._sent += len(orders)
         self._carry(send())
+
+    def _remind(self, owner: str) -> None:
+        """A judge that is built anew does not know that trading was halted in this life of the process; the gate does."""
+        if owner == RISK and self._gate.state is TradingState.HALTED:
+            self._route(Alert(level="critical", key="halt", text="trading was halted before", at=time.monotonic()))
 
     def _is_allowed(self, orders: tuple[PlaceOrder, ...], now: float) -> bool:
         denial = next((found for order in orders if (found := self._gate.check(order, now)) is not None), None)

@@ -42,6 +42,7 @@ class Denial(NamedTuple):
 class Gate(Protocol):
     """What a gateway asks before anything leaves."""
 
+    state: TradingState
     ledger: ExposureLedger
     denials: int
 

@@ -24,10 +24,12 @@ from core.messages import (
     PlaceOco,
     PlaceOrder,
     RenewDeadMan,
+    TradingStateChanged,
 )
 from core.ports import TradeLane
 from core.risk_gate import RiskGate, RiskLimits
-from core.types import ClientOrderId, VenueOrderId
+from core.routing import RISK
+from core.types import ClientOrderId, TradingState, VenueOrderId
 from tests.actors.fakes import GRVT, GUARD_S, FakeJournal, FakeTradeLane, Routed, cancel, identity, instrument, order
 
 ACCEPTED = OrderAccepted(venue=GRVT, client_order_id=ClientOrderId(1), venue_order_id=VenueOrderId("v1"), at=0.0)
@@ -182,6 +184,18 @@ def test_a_request_for_the_ledger_fences_the_older_life_and_goes_on() -> None:
     assert GRVT == rig.routed.until(LedgerRequested).via
     rig.ref.tell(order())
     assert "epoch 0" in rig.routed.until(OrderDenied).reason
+
+
+def test_a_judge_that_is_built_anew_hears_that_trading_was_halted() -> None:
+    """It would say ACTIVE otherwise, while this gate lets nothing pass; nobody else is told, and nothing while all is well."""
+    rig = Rig()
+    rig.ref.tell(LedgerRequested(owner=RISK, epoch=1))
+    assert GRVT == rig.routed.next().via
+    rig.ref.tell(TradingStateChanged(state=TradingState.HALTED, reason="", at=0.0))
+    rig.ref.tell(LedgerRequested(owner="hedger", epoch=2))
+    assert GRVT == rig.routed.next().via
+    rig.ref.tell(LedgerRequested(owner=RISK, epoch=3))
+    assert "halt" == rig.routed.next().key
 
 
 def test_the_lane_is_closed_at_the_end() -> None:

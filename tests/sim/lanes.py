@@ -32,7 +32,8 @@ from core.messages import (
 )
 from core.ports import JournalFailed
 from core.risk_gate import RiskGate
-from core.types import Channel, FeedState, Source, VenueId
+from core.routing import RISK
+from core.types import Channel, FeedState, Source, TradingState, VenueId
 from tests.sim.engine import TICK, Engine, Node
 from tests.sim.journal import SimJournal
 from tests.sim.wire import Wire
@@ -98,6 +99,7 @@ class GatewayNode(LaneNode):
                 self.lease(message)
             case LedgerRequested():
                 self.gate.handle(message)
+                self.remind(message.owner)
                 self.route(LedgerRequested(owner=message.owner, epoch=message.epoch, via=self.venue))
             case _:
                 self.gate.handle(message)
@@ -141,6 +143,10 @@ class GatewayNode(LaneNode):
             self.route(journal_alarm(error, self.engine.now))
             return False
         return True
+
+    def remind(self, owner: str) -> None:
+        if owner == RISK and self.gate.state is TradingState.HALTED:
+            self.route(Alert(level="critical", key="halt", text="trading was halted before", at=self.engine.now))
 
     def deny(self, orders: tuple[PlaceOrder, ...], reason: str) -> None:
         for order in orders:

@@ -122,6 +122,11 @@ class _SendsUnwritten(GatewayNode):
         return True
 
 
+class _ForgetsTheHalt(GatewayNode):
+    def remind(self, owner: str) -> None:
+        """Says nothing."""
+
+
 class _Impatient(RateLimiter):
     """Waits a second, however long it was told to."""
 
@@ -143,6 +148,9 @@ TROUBLE_MUTANTS: dict[str, Mutant] = {
     "mismatch-ignored": Mutant("a position that our fills do not explain is no matter", with_tracker(_MismatchIgnored), 60),
     "sends-unwritten": Mutant("an order leaves though its intent could not be written", Parts(gateway=_SendsUnwritten), 60),
     "needs-no-journal": Mutant("quotes go on while the journal cannot be written", Parts(risk=_NeedsNoJournal), 100),
+    "forgets-the-halt": Mutant(
+        "a risk judge built anew does not hear that trading was halted", Parts(gateway=_ForgetsTheHalt), 100, since=1_600
+    ),
     "never-rests": Mutant("a refused quote is tried again at once", Parts(quoter=_NeverRests), 100),
     "impatient": Mutant("a venue that asks us to wait is asked again after a second", Parts(limiter=_Impatient), 60),
     "empty-book-ends": Mutant("an empty hedge book ends the hedge", Parts(planner=_EmptyBookIsTheEnd), 200),
