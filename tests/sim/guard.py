@@ -39,7 +39,7 @@ MISMATCH_WITHIN_S = 13.0
 DISK_WITHIN_S = 2.0
 HEDGE_WAIT_S = 0.05
 WINDOWS_S = (1.0, 10.0)
-STEPPED_MS = 10_000
+STEPPED_S = 10.0
 """How far the wall clock may be from the venue's when a life begins: a stranger's fill from before it is not judged."""
 STORM, STORM_WINDOW_S = 25, 10.0
 
@@ -65,7 +65,7 @@ class Guard:
         self._reported: dict[VenueId, Decimal] = {}
         self._differs_since: dict[VenueId, float] = {}
         self._unwritten_since: float | None = None
-        self._tracker_born_ms = 0
+        self._tracker_born_at = 0.0
         self._hearers: dict[type[Message], Callable[[str, Message], None]] = {
             LedgerRequested: self._fence,
             PlaceOrder: self._order,
@@ -93,7 +93,7 @@ class Guard:
             self._differs_since.clear()
         if name == TRACKER:
             self._reported.clear()
-            self._tracker_born_ms = EPOCH_MS + int(self._engine.now * 1000)
+            self._tracker_born_at = self._engine.now
         if name.startswith("rate_limiter."):
             self._budget.clear()
 
@@ -142,7 +142,13 @@ class Guard:
     def _alarm(self, _: str, alert: Alert) -> None:
         self._alarmed[alert.key] = self._engine.now
 
+    def filled(self, venue: VenueId) -> None:
+        """Fills and reports cross on their way, and may agree by chance: the time of a difference begins anew."""
+        self._differs_since.pop(venue, None)
+
     def _position(self, _: str, message: PositionReported) -> None:
+        if message.quantity != self._reported.get(message.venue):
+            self._differs_since.pop(message.venue, None)
         self._reported[message.venue] = message.quantity
 
     def _report(self, _: str, message: Message) -> None:
@@ -156,7 +162,7 @@ class Guard:
             case OrderReported() if message.state not in CLOSED and not is_ours(message.client_order_id):
                 self._meet(message.venue, str(message.client_order_id or message.venue_order_id))
             case FillReported() if not is_ours(message.client_order_id):
-                if message.venue_time_ms >= self._tracker_born_ms + STEPPED_MS:
+                if message.venue_time_ms >= EPOCH_MS + 1000 * (self._tracker_born_at + STEPPED_S):
                     self._meet(message.venue, str(message.client_order_id or message.venue_order_id))
             case _:
                 pass
@@ -198,7 +204,7 @@ class Guard:
             self._inspector.fail(f"P5: nobody was told of the stranger of {since:.2f}")
 
     def _inspect_positions(self, bot: Bot, *, is_active: bool) -> None:
-        """C14: a position that our fills do not explain ends our quoting, with an alarm."""
+        """C14: a position that our fills do not explain ends our quoting, with an alarm of this tracker."""
         now = self._engine.now
         for venue, reported in self._reported.items():
             if abs(reported - bot.core(TRACKER).positions[venue]) < self._lot:
@@ -207,7 +213,7 @@ class Guard:
             since = self._differs_since.setdefault(venue, now)
             if now - since < MISMATCH_WITHIN_S or self._was_disturbed(MISMATCH_WITHIN_S):
                 continue
-            if is_active or self._alarmed.get("position", 0.0) < since:
+            if is_active or self._alarmed.get("position", 0.0) < self._tracker_born_at:
                 del self._differs_since[venue]
                 self._inspector.fail(f"C14: the position at {venue} differs since {since:.2f}: ACTIVE or untold")
 

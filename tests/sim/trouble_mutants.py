@@ -140,20 +140,22 @@ class _SameIds(SimJournal):
 
 
 TROUBLE_MUTANTS: dict[str, Mutant] = {
-    "stranger-not-counted": Mutant("a fill of somebody else's order moves nothing", with_tracker(_StrangerNotCounted), 60),
-    "sociable": Mutant("goes on quoting while somebody else trades the account", Parts(risk=_Sociable), 100),
-    "outlasts-rivals": Mutant("two bots on one account hedge each other's hedges", Parts(risk=_OutlastsRivals), 200),
+    "stranger-not-counted": Mutant("a fill of somebody else's order moves nothing", with_tracker(_StrangerNotCounted), 40),
+    "sociable": Mutant("goes on quoting while somebody else trades the account", Parts(risk=_Sociable), 40),
+    "outlasts-rivals": Mutant("two bots on one account hedge each other's hedges", Parts(risk=_OutlastsRivals), 60, since=290),
     "same-ids": Mutant("every journal counts client ids from one", Parts(journal=_SameIds), 60),
     "position-is-a-fill": Mutant("a position report is booked as a fill", with_tracker(_PositionIsAFill), 40),
     "mismatch-ignored": Mutant("a position that our fills do not explain is no matter", with_tracker(_MismatchIgnored), 60),
-    "sends-unwritten": Mutant("an order leaves though its intent could not be written", Parts(gateway=_SendsUnwritten), 60),
-    "needs-no-journal": Mutant("quotes go on while the journal cannot be written", Parts(risk=_NeedsNoJournal), 100),
-    "forgets-the-halt": Mutant(
-        "a risk judge built anew does not hear that trading was halted", Parts(gateway=_ForgetsTheHalt), 100, since=1_600
+    "sends-unwritten": Mutant(
+        "an order leaves though its intent could not be written", Parts(gateway=_SendsUnwritten), 60, since=80
     ),
-    "never-rests": Mutant("a refused quote is tried again at once", Parts(quoter=_NeverRests), 100),
-    "impatient": Mutant("a venue that asks us to wait is asked again after a second", Parts(limiter=_Impatient), 60),
-    "empty-book-ends": Mutant("an empty hedge book ends the hedge", Parts(planner=_EmptyBookIsTheEnd), 200),
-    "meets-its-quote": Mutant("an unwind is sent while the quote may rest", Parts(planner=_MeetsItsQuote), 200),
-    "no-fence": Mutant("a core that was replaced goes on placing orders", Parts(gate=_NoFence), 200),
+    "needs-no-journal": Mutant("quotes go on while the journal cannot be written", Parts(risk=_NeedsNoJournal), 40),
+    "forgets-the-halt": Mutant(
+        "a risk judge built anew does not hear that trading was halted", Parts(gateway=_ForgetsTheHalt), 60, since=1_680
+    ),
+    "never-rests": Mutant("a refused quote is tried again at once", Parts(quoter=_NeverRests), 60, since=60),
+    "impatient": Mutant("a venue that asks us to wait is asked again after a second", Parts(limiter=_Impatient), 40),
+    "empty-book-ends": Mutant("an empty hedge book ends the hedge", Parts(planner=_EmptyBookIsTheEnd), 60, since=80),
+    "meets-its-quote": Mutant("an unwind is sent while the quote may rest", Parts(planner=_MeetsItsQuote), 60, since=130),
+    "no-fence": Mutant("a core that was replaced goes on placing orders", Parts(gate=_NoFence), 60, since=160),
 }

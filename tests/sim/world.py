@@ -102,6 +102,7 @@ class World:
 
         def filled(fill: AccountFill) -> None:
             self.inspector.filled(venue, fill)
+            self.guard.filled(venue)
 
         wire.publish = publish
         wire.filled = filled
