@@ -150,10 +150,6 @@ class Wire:
         if not self._is_refused(orders):
             arrive(None)
 
-    def _arrive_unheard(self, order: PlaceOrder, sent_at: float) -> None:
-        if not self._is_refused(order):
-            self._arrive(order, sent_at, None)
-
     def cancel(self, command: CancelOrder, answer: Answer) -> None:
         request = self._request()
         now = self.engine.now
