@@ -73,7 +73,7 @@ class OcoGateway(GatewayNode):
 
     def _prepare(self, orders: tuple[PlaceOrder, ...]) -> bool:
         if self.denial_rate and self.wire.nemesis.is_on and self.wire.nemesis.random.random() < self.denial_rate:
-            self._deny(orders, "the intent is not durable", self.engine.now)
+            self.deny(orders, "the intent is not durable")
             return False
         return super()._prepare(orders)
 
