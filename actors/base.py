@@ -20,7 +20,7 @@ from core.messages import Message
 
 TRACEBACK_CHARS_MAX = 20_000
 TICK_SPACING_S = 0.001
-MAIN_THREAD_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+MAIN_THREAD_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 _PYKKA_HOOKS = ("on_start", "on_stop", "on_failure", "on_receive")
 
 T = TypeVar("T")

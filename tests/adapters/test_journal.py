@@ -473,33 +473,6 @@ def test_damaged_header_of_the_last_frame_but_one_is_refused(tmp_path: Path) -> 
     assert [] == accepted
 
 
-def test_torn_log_gives_the_state_after_some_whole_commit(tmp_path: Path) -> None:
-    """Cut anywhere, the log yields a prefix of the commits: never a refusal, never half a commit."""
-    path, states = killed_journal(tmp_path)
-    size = Path(f"{path}-wal").stat().st_size
-    dice = random.Random(3)
-    cuts = [0, 31, 32, 33, size - 1, *(dice.randrange(size) for _ in range(80))]
-    strange = []
-    for cut in cuts:
-        torn = copy_journal(path, tmp_path / "torn")
-        with Path(f"{torn}-wal").open("r+b") as wal:
-            wal.truncate(cut)
-        if outcome(torn) not in states:
-            strange.append(cut)
-    assert [] == strange
-
-
-def test_last_commit_torn_at_any_byte_gives_the_commit_before(tmp_path: Path) -> None:
-    """The last record is either there or not there."""
-    path, states = killed_journal(tmp_path)
-    size = Path(f"{path}-wal").stat().st_size
-    for cut in range(size - FRAME + 1, size, 103):
-        torn = copy_journal(path, tmp_path / "torn")
-        with Path(f"{torn}-wal").open("r+b") as wal:
-            wal.truncate(cut)
-        assert states[-2] == outcome(torn)
-
-
 def test_refusal_is_one_line_that_names_file_and_record(tmp_path: Path) -> None:
     """The operator needs to know what to look at."""
     path, _ = killed_journal(tmp_path)

@@ -29,8 +29,8 @@ from tests.adapters.test_journal import (
     trade,
 )
 
-EVERY_BYTE = [pytest.param(1_009, id="some"), pytest.param(1, id="all", marks=pytest.mark.night)]
-"""The distance between the bytes that are damaged."""
+EVERY_BYTE = [pytest.param(499, id="some"), pytest.param(1, id="all", marks=pytest.mark.night)]
+"""The distance between the bytes at which it is cut."""
 MASKS = (0x01, 0x80, 0xFF)
 
 
@@ -76,14 +76,14 @@ def test_a_database_cut_at_any_byte_is_refused(tmp_path: Path, step: int) -> Non
     assert [] == accepted
 
 
-@pytest.mark.parametrize("step", EVERY_BYTE)
+@pytest.mark.night
 @pytest.mark.parametrize("suffix", ["", "-wal"], ids=["database", "log"])
-def test_a_byte_flipped_anywhere_never_gives_another_state(tmp_path: Path, suffix: str, step: int) -> None:
+def test_a_byte_flipped_anywhere_never_gives_another_state(tmp_path: Path, suffix: str) -> None:
     """Read as before, or refused; a flip in the last frame of the log looks like a torn tail, and is taken as one."""
     path, states = killed_journal(tmp_path, orders=3, commits=3)
     size = Path(f"{path}{suffix}").stat().st_size
     different = []
-    for offset in range(0, size, step):
+    for offset in range(size):
         damaged = copy_journal(path, tmp_path / "damaged")
         flip(Path(f"{damaged}{suffix}"), offset, MASKS[offset % len(MASKS)])
         is_last_frame = suffix == "-wal" and offset >= size - FRAME

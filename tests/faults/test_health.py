@@ -32,6 +32,7 @@ def test_a_storm_of_signals_disturbs_no_trade(world: World, number: signal.Signa
     assert_adds_up(world, bot)
 
 
+@pytest.mark.night
 def test_a_dump_during_a_wedge_names_who_hangs(world: World) -> None:
     """The hedge venue's lane does not come back: it alone is unresponsive, its order is listed; then it does, and is hedged."""
     bot = start_stepped(world, "sending:hedge:1")

@@ -35,24 +35,27 @@ def test_a_terminal_that_goes_away_costs_nothing_but_its_lines(world: World, str
     assert_adds_up(world, bot)
 
 
-def hung_up(world: World, action: signal.Handlers) -> Bot:
-    """A run that was started with that ``action`` for SIGHUP, has traded, and gets one."""
+def started_with(world: World, action: signal.Handlers) -> Bot:
+    """A run whose ``action`` for SIGHUP is that, and that answers signals."""
     bot = world.run(preexec_fn=lambda: signal.signal(signal.SIGHUP, action))
-    world.until_filled()
-    bot.send(signal.SIGHUP)
+    world.until_holding(bot)
     return bot
 
 
-def test_a_terminal_that_hangs_up_is_a_stop_like_any(world: World) -> None:
+@pytest.mark.parametrize("fills", [0, *by_night(1, 2)])
+def test_a_terminal_that_hangs_up_is_a_stop_like_any(world: World, fills: int) -> None:
     """The session ends: everything is cancelled and hedged, and the exit code says what is left."""
-    bot = hung_up(world, signal.SIG_DFL)
-    assert_added_up(world, bot, bot.wait())
+    bot = started_with(world, signal.SIG_DFL)
+    world.until_filled(fills)
+    assert_added_up(world, bot, bot.end(signal.SIGHUP))
 
 
 @pytest.mark.night
 def test_under_nohup_a_terminal_that_hangs_up_is_none(world: World) -> None:
     """Whoever had the signal ignored wants the run to go on."""
-    bot = hung_up(world, signal.SIG_IGN)
+    bot = started_with(world, signal.SIG_IGN)
+    world.until_filled()
+    bot.send(signal.SIGHUP)
     world.until_filled_anew(2)
     assert_adds_up(world, bot)
 
