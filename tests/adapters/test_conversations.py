@@ -1,5 +1,5 @@
-"""The venues' sessions over real sockets: a subscription that is never served, silence, a login that is late, revoked, or stopped
-(RELIABILITY.md A2, A6, A7, A12, A15)."""
+"""The venues' sessions over real sockets: a subscription that is never served, silence, a gap, a login that is late, revoked, or stopped
+(RELIABILITY.md A2, A6, A7, A12, A15, B10)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from adapters.grvt.auth import GrvtAuth
 from adapters.grvt.stream import GrvtMarketSession, GrvtTradingSession
 from adapters.transport.rest import RestClient
 from adapters.transport.stream import Session, StreamLoop
-from core.messages import FeedChanged, Message
+from core.messages import FeedChanged, FillReported, Message
 from core.types import FeedState
 from tests.adapters.apex.support import BTC, KEY, make_clock
 from tests.adapters.apex.support import SYMBOL as APEX_SYMBOL
@@ -67,6 +67,10 @@ class Run(NamedTuple):
     @property
     def changes(self) -> list[FeedChanged]:
         return [event for event in self.told if isinstance(event, FeedChanged)]
+
+    @property
+    def trades(self) -> list[str]:
+        return [event.trade_id for event in self.told if isinstance(event, FillReported)]
 
     @property
     def states(self) -> list[FeedState]:
@@ -164,6 +168,29 @@ def test_a_book_that_falls_silent_is_given_up_though_pings_are_answered() -> Non
     assert [f"no book for {LIMIT_S} s though the connection lives"] == [
         c.reason for c in run.changes if c.state is FeedState.DOWN
     ]
+
+
+def test_a_gap_in_an_account_stream_ends_the_conversation() -> None:
+    """B10: the fill behind the gap is not told; the next conversation begins with what the venue says then."""
+    connections: list[Peer] = []
+
+    def serve(peer: Peer) -> None:
+        peer.accept_ws()
+        connections.append(peer)
+        is_first = len(connections) == 1
+        numbers = (1, 3) if is_first else (1,)
+
+        def answer(text: str) -> list[bytes]:
+            fills = [grvt.fill(number, str(number)) for number in numbers] if "v1.position" in text else []
+            return [confirmation(text), *fills]
+
+        chat(peer, [], answer)
+
+    with RawServer(serve) as server, running(grvt_account(f"ws://127.0.0.1:{server.port}")) as run:
+        run.until_state(FeedState.LIVE, 2)
+        run.until(lambda: len(run.trades) >= 2)
+    lost = next(change for change in run.changes if change.state is FeedState.DOWN)
+    assert (["1", "1"], True, 1) == (run.trades, "gap from 1 to 3" in lost.reason, lost.gaps)
 
 
 # ---- the login -------------------------------------------------------------------------------------------------------------------
