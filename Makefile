@@ -38,7 +38,8 @@ check: setup
 
 # What needs the native order signer of ApeX; without it these tests skip and say so.
 test-apex: apex
-	$(PY) -m pytest -n $(JOBS) --dist worksteal tests/adapters/apex tests/simulator/test_apex_zk.py tests/process/test_bracket.py tests/process/test_bracket_faults.py
+	$(PY) -m pytest -n $(JOBS) --dist worksteal tests/adapters/apex tests/simulator/test_apex_zk.py tests/process/test_bracket.py \
+		tests/process/test_bracket_faults.py "tests/process/test_qualify.py::test_every_question_is_answered_by_a_measurement[2-apex]"
 
 night: setup
 	PERPFARM_NIGHT=1 $(PY) -m pytest -n $(JOBS) -m night --timeout 0
