@@ -27,8 +27,13 @@ CASES: Mapping[str, tuple[str, Callable[[], list[Row]]]] = {
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of: {', '.join(CASES)}")
+    parser = argparse.ArgumentParser(
+        prog="python -m bench",
+        description=__doc__,
+        epilog="\n".join(("cases:", *(f"  {name:<22} {title}" for name, (title, _) in CASES.items()))),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="default: all cases, in this order")
     names = parser.parse_args().names or list(CASES)
     unknown = [name for name in names if name not in CASES]
     if unknown:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.messages import FetchFills, LedgerSnapshot, OrderDenied, Stop
+from core.messages import CancelAcknowledged, FetchFills, LedgerSnapshot, OrderDenied, Stop
 from core.oco_states import TRANSITIONS, IllegalTransition, PairState, transition
 from core.types import OrderState, Role, Side
 from tests.core.builders import GRVT, place, report, snapshot
@@ -39,6 +39,25 @@ def test_legs_stand_at_their_percentages_of_the_entry_price() -> None:
     stop, profit = Rig().armed()
     told = (stop.trigger_price, profit.price, stop.is_market, stop.reduce_only and profit.reduce_only, stop.side)
     assert (D("2975.95"), D("3036.07"), True, True, Side.SELL) == told
+
+
+def test_legs_outlive_the_position() -> None:
+    """A venue that ends orders by their signature (grvt.md §4) must not end a stop under the position; what closes is over at once."""
+    rig = Rig()
+    legs = rig.armed()
+    rig.give(Stop(reason="SIGTERM"))
+    assert ({28 * 86_400.0}, 0.0) == ({leg.lifetime_s for leg in legs}, rig.last(Role.REPAIR).lifetime_s)
+
+
+def test_a_cancel_that_is_under_way_is_nobodys_hand() -> None:
+    """The tracker bounds an order that the venue does not show: its end is ours, whatever the venue calls it, and the leg comes again."""
+    rig = Rig()
+    stop, _ = rig.armed()
+    rig.tick(12.0)
+    rig.hear(CancelAcknowledged(venue=GRVT, client_order_id=stop.client_order_id, at=rig.now))
+    rig.end(stop, reason="CLIENT_CANCEL")
+    rig.tick(3.0)
+    assert (2, []) == (rig.count(Role.SL), [key for key in rig.alerts() if key == "manual-cancel"])
 
 
 def test_an_entry_in_many_fills_gets_one_stop() -> None:
