@@ -427,7 +427,8 @@ class OcoPair:
         quantity = self._orders.quantity(quantity)
         if not self._may_place(Role.SL, quantity, now) or self.entry_price is None:
             return ()
-        if self._may_link and not self._has_linked and not self.legs.is_any_open and self._wants_take_profit:
+        is_too_late = self._has_linked or self._close_reason or self.legs.is_any_open
+        if self._may_link and self._wants_take_profit and not is_too_late:
             return self._link(self.entry_price, quantity)
         return self._leg(self._orders.stop(self.entry_price, quantity, self.cycle_id))
 

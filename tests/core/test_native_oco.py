@@ -149,6 +149,17 @@ def test_closing_leaves_the_pair_until_the_position_is_closed() -> None:
     assert {Role.SL, Role.TP} == set(cancelled(rig))
 
 
+def test_a_position_that_is_being_closed_gets_a_stop_alone() -> None:
+    """The run ends before anything protects the position: a take-profit is of no use any more."""
+    rig = Rig(native_oco=True).begin()
+    entry = rig.enter()
+    rig.accept(entry)
+    rig.give(Stop(reason="SIGTERM"))
+    rig.fill(entry, "0.10")
+    rig.tick(1.0)
+    assert ([Role.ENTRY, Role.REPAIR, Role.SL], []) == ([order.role for order in rig.sent], rig.linked)
+
+
 def test_what_the_venue_ends_with_a_doubtful_sibling_is_nobodys_hand() -> None:
     """One of the two was of unknown outcome and its cancel was sent: the venue ends both, the pair places them again."""
     rig = entered()
