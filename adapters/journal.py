@@ -35,6 +35,8 @@ FIRST_CLIENT_ID_MAX = 2**31
 
 NOTES_QUEUED_MAX = 500
 _DELETE_CHUNK = 2_000
+CACHE_KIB = 128
+"""Pages that SQLite keeps in memory: it appends and hardly ever reads back, so its default of 2 MiB would only fill up."""
 _SCHEMA = "CREATE TABLE journal (seq INTEGER PRIMARY KEY, kind TEXT, wall_ms INTEGER, payload BLOB, crc INTEGER)"
 _INSERT = "INSERT INTO journal (seq, kind, wall_ms, payload, crc) VALUES "
 _ROW_MARKS = "(?, ?, ?, ?, ?)"
@@ -95,6 +97,7 @@ class SqliteJournal:
             self._fold, self._last_seq, self._records_since_base = _verify(path)
             self._connection = sqlite3.connect(path, timeout=2.0, isolation_level=None, check_same_thread=False)
             self._connection.execute("PRAGMA synchronous = FULL")
+            self._connection.execute(f"PRAGMA cache_size = {-CACHE_KIB}")
         except (sqlite3.Error, OSError) as error:
             raise JournalFailed(f"{path}: {error}") from error
 

@@ -15,7 +15,15 @@ from pathlib import Path
 
 import pytest
 
-from adapters.journal import CLIENT_ID_MAX, FIRST_CLIENT_ID_MAX, NOTES_QUEUED_MAX, SCHEMA_VERSION, JournalCorrupt, SqliteJournal
+from adapters.journal import (
+    CACHE_KIB,
+    CLIENT_ID_MAX,
+    FIRST_CLIENT_ID_MAX,
+    NOTES_QUEUED_MAX,
+    SCHEMA_VERSION,
+    JournalCorrupt,
+    SqliteJournal,
+)
 from core.journal_state import JournalState, NetPosition
 from core.messages import CycleFinished, FillRecorded, FillReported, OrderChanged, OrderSnapshot, PlaceOrder
 from core.ports import JournalFailed
@@ -163,6 +171,13 @@ def test_queue_of_notes_is_bounded(tmp_path: Path) -> None:
     for number in range(NOTES_QUEUED_MAX):
         journal.note(fill(place(1), f"t{number}", "0.01"))
     assert NOTES_QUEUED_MAX == len(state_at(tmp_path / "journal.sqlite").fill_keys)
+
+
+def test_pages_kept_in_memory_are_few(tmp_path: Path) -> None:
+    """SQLite's own default would keep the last 2 MiB that were written, which nobody reads (I19)."""
+    journal = open_journal(tmp_path / "journal.sqlite")
+    (kept,) = journal._connection.execute("PRAGMA cache_size").fetchone()
+    assert -CACHE_KIB == kept
 
 
 def test_leases_never_overlap_over_restarts(tmp_path: Path) -> None:
