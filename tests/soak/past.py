@@ -11,7 +11,7 @@ from pathlib import Path
 from adapters.journal import SqliteJournal
 from core.journal_state import FILL_KEYS_KEPT, Intent
 from core.order import SETTLED_ORDERS_KEPT
-from core.types import OrderState
+from core.types import OrderState, VenueOrderId
 from tests.core.builders import BUY, SELL, VENUES, changed, fill, place
 
 
@@ -24,7 +24,7 @@ def write_past(state_dir: Path, orders: int = SETTLED_ORDERS_KEPT, fills: int = 
     for client_id in range(first, end):
         order = place(client_id)
         journal.note(Intent(order=order, epoch=epoch))
-        journal.note(changed(order, OrderState.CANCELED))
+        journal.note(changed(order, OrderState.CANCELED, venue_order_id=VenueOrderId(f"0x{client_id:032x}")))
     now_ms = time.time_ns() // 1_000_000
     for number in range(fills // 4):
         for venue in VENUES:
