@@ -13,17 +13,17 @@ def test_a_session_that_ended_without_a_word_is_noticed_by_its_silence_and_opene
     bot = world.run()
     world.until_filled()
     world.venues.post("/trick", venue="grvt", name="expire_cookies")
-
-    def resynced() -> bool:
-        return any("deaf" in line["reason"] for line in world.log("FeedChanged"))
-
-    def told_by_stream() -> bool:
-        world.until_filled_anew()
-        return any(
-            line["fill"]["venue"] == "grvt" and line["fill"]["source"] == "ws" for line in world.log("FillRecorded")[before:]
-        )
-
-    until(lambda: world.until_filled_anew() or resynced(), "the resync")
+    until(lambda: world.until_filled_anew() or is_resynced(world), "the new connection")
     before = len(world.log("FillRecorded"))
-    until(told_by_stream, "a fill told by the stream")
-    assert (0, []) == (world.venues.ledger().net if bot.end() in (0, 3) else None, world.venues.open_orders())
+    until(lambda: world.until_filled_anew() or is_told_by_stream(world, before), "a fill told by the stream")
+    code, ledger = bot.end(), world.venues.ledger()
+    assert ([], 0, 0 if ledger.is_flat else 3) == (ledger.open_orders, ledger.net, code)
+
+
+def is_resynced(world: World) -> bool:
+    return any("deaf" in line["reason"] for line in world.log("FeedChanged"))
+
+
+def is_told_by_stream(world: World, before: int) -> bool:
+    fills = [line["fill"] for line in world.log("FillRecorded")[before:]]
+    return any((fill["venue"], fill["source"]) == ("grvt", "ws") for fill in fills)

@@ -86,14 +86,16 @@ class Soak:
             time.sleep(min(POLL_S, max(until - time.monotonic(), 0)))
 
     def _heal(self, family: str) -> None:
-        """Until the bot is well again; where it is not in time, that is found, and a person would restart it."""
+        """Until the bot is well again; where it is not in time, that is found, and a person would restart it, once."""
         began, since = time.monotonic(), time.time()
+        limits_s = [HEAL_LIMIT_S, 2 * HEAL_LIMIT_S]
         self.keeper.tend(is_calm=False)
         while problem := self._problem(since):
-            if time.monotonic() - began > HEAL_LIMIT_S:
-                self.keeper.find("heal", f"not well {HEAL_LIMIT_S:.0f} s after {self.storms[-1:]}: {problem}")
+            if time.monotonic() - began > limits_s[0]:
+                self.keeper.find("heal", f"not well {limits_s.pop(0):.0f} s after {self.storms[-1:]}: {problem}")
                 self.keeper.stop(is_calm=True)
-                began = time.monotonic()
+            if not limits_s:
+                return
             time.sleep(POLL_S)
             self.keeper.tend(is_calm=self.keeper.lives[-1].started_at > since)
         self.heal_s.setdefault(family, []).append(time.monotonic() - began)
@@ -121,7 +123,8 @@ class Soak:
         while time.monotonic() < until:
             self.keeper.tend(is_calm=True)
             time.sleep(POLL_S)
-        self.keeper.dump()
+        if self.keeper.dump() is None and self.keeper.bot.is_running:
+            self.keeper.find("heal", "no health dump in ordinary trading")
         self.keeper.phase = 0
 
     def _count_429(self, *, planted: bool) -> None:
