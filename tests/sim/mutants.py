@@ -35,9 +35,10 @@ from core.messages import (
 from core.order import TrackedOrder
 from core.order_tracker import OrderTracker
 from core.quoter import Quoter
+from core.rate_limiter import RateLimiter
 from core.risk_gate import Denial, RiskGate
 from core.trading_state import TradingStateMachine
-from core.types import ZERO, ClientOrderId, FeedState, OrderState, Role, VenueId, VenueOrderId
+from core.types import ZERO, ClientOrderId, FeedState, OrderState, Priority, Role, VenueId, VenueOrderId
 from core.venue_watch import VenuePolicy
 from tests.sim.bot import Parts
 from tests.sim.feed import Feed
@@ -282,6 +283,22 @@ class _SendsAgain(GatewayNode):
             super().answered(events)
 
 
+class _NoBuckets(RateLimiter):
+    def _release(self, now: float) -> list[Message]:
+        for bucket in self._buckets.values():
+            bucket.tokens = bucket.capacity
+        return super()._release(now)
+
+
+class _HedgesQueue(RateLimiter):
+    """An order is an order, whatever it is for."""
+
+    def handle(self, message: Message, now: float) -> tuple[Message, ...]:
+        if isinstance(message, PlaceOrder):
+            message = msgspec.structs.replace(message, priority=Priority.P3)
+        return super().handle(message, now)
+
+
 class _NoIntent(GatewayNode):
     def place(self, order: PlaceOrder) -> None:
         if self.gate.check(order, self.engine.now) is None:
@@ -362,6 +379,8 @@ MUTANTS: dict[str, Mutant] = {
     "quotes-blind": Mutant("quotes stay while a stream is down", Parts(quoter=_QuotesBlind), 40),
     "not-post-only": Mutant("quotes may take liquidity", Parts(quoter=_NotPostOnly), 10),
     "sends-again": Mutant("an order whose answer was lost is sent again", Parts(gateway=_SendsAgain), 40),
+    "no-buckets": Mutant("every request leaves at once", Parts(limiter=_NoBuckets), 10),
+    "hedges-queue": Mutant("hedges wait behind reads and quotes", Parts(limiter=_HedgesQueue), 10),
     "no-intent": Mutant("orders leave without a durable intent", Parts(gateway=_NoIntent), 5),
     "silent-feeds": Mutant("a core built anew is not told how the streams are", Parts(feed=_SilentFeed), 60),
     "live-feeds": Mutant("a stream never admits that it is down", Parts(feed=_LiveFeed), 60),
