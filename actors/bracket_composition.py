@@ -11,7 +11,7 @@ from actors.children import Children, FoldingJournal, Outputs, Side, Started
 from actors.mailbox import Addresses
 from actors.oco_pair import OcoPairActor
 from actors.supervision import Child
-from core.assembly import bracket_collar_bps, pair_settings
+from core.assembly import bracket_collar_bps, bracket_policy, pair_settings
 from core.bracket import Bracket, entry_of
 from core.bracket_gate import BracketGate
 from core.client_ids import ClientIds
@@ -20,6 +20,8 @@ from core.messages import LedgerSnapshot
 from core.pairing import PairLedger
 from core.routing import HEDGER, OCO_PAIR, QUOTER
 from core.totals import RunTotals
+from core.types import VenueId
+from core.venue_watch import VenuePolicy
 
 
 class BracketComposition(Children):
@@ -55,6 +57,10 @@ class BracketComposition(Children):
             process_epoch=process_epoch,
             is_dry_run=is_dry_run,
         )
+
+    @property
+    def policies(self) -> dict[VenueId, VenuePolicy]:
+        return {self._side.venue.name: bracket_policy(self._side.instrument, self._side.venue.capabilities)}
 
     def _gate(self, side: Side, ledger: LedgerSnapshot) -> BracketGate:
         collar = bracket_collar_bps(self._config)

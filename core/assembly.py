@@ -13,7 +13,7 @@ from core.preflight import fx_rate
 from core.quote_policy import QuoteSettings
 from core.risk_gate import RiskLimits
 from core.types import Fees, Side
-from core.venue_watch import VenuePolicy
+from core.venue_watch import BRACKET_AUDIT_S, VenuePolicy
 
 COLLAR_MARGIN_BPS = Decimal(20)
 """A hedge may be priced this much beyond the widest step of its ladder before the gate calls it absurd."""
@@ -65,6 +65,10 @@ def venue_policy(instrument: Instrument, capabilities: Capabilities) -> VenuePol
         cancel_ttl_ms=capabilities.cancel_ttl_ms,
         submit_bound_s=capabilities.submit_bound_s,
     )
+
+
+def bracket_policy(instrument: Instrument, capabilities: Capabilities) -> VenuePolicy:
+    return venue_policy(instrument, capabilities)._replace(audit_s=BRACKET_AUDIT_S)
 
 
 def pair_settings(config: Config, capabilities: Capabilities) -> PairSettings:

@@ -155,7 +155,7 @@ class OrderTracker:
         state = self._venues[fill.venue]
         state.position += fill.side.sign * fill.quantity
         if order is None:
-            return (FillRecorded(fill=fill, order=None, at=now), *self._strangers.filled(fill, now))
+            return (FillRecorded(fill=fill, order=None, at=now), *self._strangers.filled(fill, now), *state.judge(now))
         order.record_fill(fill.quantity)
         self._learn_venue_id(order, fill.venue_order_id)
         snapshot = order.snapshot()

@@ -16,6 +16,8 @@ FILL_FETCH_DELAY_S = 0.3
 FILL_FETCH_RETRY_S = 1.0
 FILLS_MISSING_ALARM_S = 5.0
 ORDERS_AUDIT_S = 15.0
+BRACKET_AUDIT_S = 10.0
+"""Where a position stands on its legs: a leg that is gone unheard leaves it without a stop."""
 FILLS_AUDIT_S = 12.0
 FILLS_LOOKBACK_S = 60.0
 POSITION_AUDIT_S = 30.0
@@ -34,6 +36,8 @@ class VenuePolicy(NamedTuple):
     lot_size: Decimal
     cancel_ttl_ms: int
     submit_bound_s: float
+    audit_s: float | None = None
+    """How often open orders and fills are read while orders live; None: each at its own pace."""
 
 
 class VenueWatch:
@@ -126,9 +130,9 @@ class VenueWatch:
         """A read got no answer: a running round asks again soon, and an audit does not wait for its next turn."""
         self._round_retry_at = min(self._round_retry_at, now + RECONCILE_RETRY_S)
         if query == "FetchOpenOrders":
-            self._orders_audit_at = min(self._orders_audit_at, now + RECONCILE_RETRY_S - ORDERS_AUDIT_S)
+            self._orders_audit_at = min(self._orders_audit_at, now + RECONCILE_RETRY_S - self._orders_audit_s)
         elif query == "FetchFills":
-            self._fills_audit_at = min(self._fills_audit_at, now + RECONCILE_RETRY_S - FILLS_AUDIT_S)
+            self._fills_audit_at = min(self._fills_audit_at, now + RECONCILE_RETRY_S - self._fills_audit_s)
 
     def expect_fills(self, now: float) -> None:
         """The venue told of more filled quantity than the fills seen add up to: fetch them unless the stream brings them first."""
@@ -147,10 +151,10 @@ class VenueWatch:
         if not self.is_live:
             return out
         symbol = self.policy.symbol
-        if has_open and now - self._orders_audit_at >= ORDERS_AUDIT_S:
+        if has_open and now - self._orders_audit_at >= self._orders_audit_s:
             self._orders_audit_at = now
             out += (FetchOpenOrders(venue=self.venue, symbol=symbol),)
-        if self.is_busy and now - self._fills_audit_at >= FILLS_AUDIT_S:
+        if self.is_busy and now - self._fills_audit_at >= self._fills_audit_s:
             self._fills_audit_at = now
             out += (FetchFills(venue=self.venue, symbol=symbol, lookback_s=FILLS_LOOKBACK_S),)
         if now >= self._position_due_at:
@@ -184,6 +188,14 @@ class VenueWatch:
         return (Alert(level="warning", key=f"unknown-state-{self.venue}", text=text, at=now),)
 
     @property
+    def _orders_audit_s(self) -> float:
+        return self.policy.audit_s or ORDERS_AUDIT_S
+
+    @property
+    def _fills_audit_s(self) -> float:
+        return self.policy.audit_s or FILLS_AUDIT_S
+
+    @property
     def _position_due_at(self) -> float:
         """Sooner while it differs, once that has lasted: every fill makes the two differ until the stream has told of both."""
         routine, since = self._position_audit_at + POSITION_AUDIT_S, self.audit.differs_since
@@ -198,5 +210,6 @@ class VenueWatch:
             due += [at for at in (self._second_round_at, self._reread_at) if at is not None]
         if self.is_live:
             due.append(self._position_due_at)
-            due += [self._fills_audit_at + FILLS_AUDIT_S] * self.is_busy + [self._orders_audit_at + ORDERS_AUDIT_S] * has_open
+            due += [self._fills_audit_at + self._fills_audit_s] * self.is_busy
+            due += [self._orders_audit_at + self._orders_audit_s] * has_open
         return min(due, default=None)

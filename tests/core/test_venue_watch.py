@@ -5,6 +5,7 @@ from __future__ import annotations
 from core.messages import Alert, FetchFills, FetchOpenOrders, FetchPosition, Message
 from core.types import Priority
 from core.venue_watch import (
+    BRACKET_AUDIT_S,
     FILL_FETCH_DELAY_S,
     FILLS_AUDIT_S,
     FILLS_MISSING_ALARM_S,
@@ -21,8 +22,8 @@ from tests.core.builders import GRVT, SYMBOLS, D
 ROUND = {FetchFills, FetchOpenOrders, FetchPosition}
 
 
-def watch(*, is_live: bool = True, position: str = "0") -> VenueWatch:
-    policy = VenuePolicy(symbol=SYMBOLS[GRVT], lot_size=D("0.01"), cancel_ttl_ms=0, submit_bound_s=2.0)
+def watch(*, is_live: bool = True, position: str = "0", audit_s: float | None = None) -> VenueWatch:
+    policy = VenuePolicy(symbol=SYMBOLS[GRVT], lot_size=D("0.01"), cancel_ttl_ms=0, submit_bound_s=2.0, audit_s=audit_s)
     made = VenueWatch(GRVT, policy, D(position))
     made.is_live = is_live
     return made
@@ -152,6 +153,17 @@ def test_open_orders_are_audited_only_while_some_are_open() -> None:
     quiet = run(made, 1_000.0, 1_000.0 + ORDERS_AUDIT_S)
     busy = run(made, 2_000.0, 2_000.0, is_open=True)
     assert (False, True) == (FetchOpenOrders in kinds(quiet), FetchOpenOrders in kinds(busy))
+
+
+def test_a_policy_may_ask_for_closer_audits() -> None:
+    """A bracket's legs and fills are read every ten seconds (REST beside the stream)."""
+    made = watch(audit_s=BRACKET_AUDIT_S)
+    made.is_busy = True
+    first = run(made, 1_000.0, 1_000.0, is_open=True)
+    before = run(made, 1_000.5, 1_000.0 + BRACKET_AUDIT_S - 0.5, is_open=True)
+    again = run(made, 1_000.0 + BRACKET_AUDIT_S, 1_000.0 + BRACKET_AUDIT_S, is_open=True)
+    both = {FetchOpenOrders, FetchFills}
+    assert (both, set(), both) == tuple(both & set(kinds(reads)) for reads in (first, before, again))
 
 
 def test_fills_are_audited_once_we_have_traded() -> None:

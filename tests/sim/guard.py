@@ -4,6 +4,7 @@ its fences. It listens like the inspector, into whose list its findings go.
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Callable
 from decimal import Decimal
@@ -42,6 +43,8 @@ WINDOWS_S = (1.0, 10.0)
 STEPPED_S = 10.0
 """How far the wall clock may be from the venue's when a life begins: a stranger's fill from before it is not judged."""
 STORM, STORM_WINDOW_S = 25, 10.0
+IDLE_ORDERS = 10
+"""So many orders in the window, of which so many beyond the quote and the hedge that each maker fill explains."""
 
 
 class Guard:
@@ -57,7 +60,7 @@ class Guard:
         self._wires = wires
         self._budget = Budget(engine, inspector.fail)
         self._fences: dict[tuple[VenueId, str], int] = {}
-        self._sent: deque[float] = deque(maxlen=STORM)
+        self._sent: deque[float] = deque()
         self._decided: dict[ClientOrderId, float] = {}
         self._alarmed: dict[str, float] = {}
         self._strangers: set[tuple[VenueId, str]] = set()
@@ -114,12 +117,21 @@ class Guard:
         answered by a storm of orders."""
         now = self._engine.now
         self._sent.append(now)
-        if len(self._sent) == STORM and now - self._sent[0] < STORM_WINDOW_S:
-            self._sent.clear()
-            self._inspector.fail(f"storm: {STORM} orders in {STORM_WINDOW_S:g} s")
+        if len(self._sent) >= STORM:
+            self._look_for_storm(now)
         newest = self._fences.get((order.venue, order.owner), 0)
         if order.epoch < newest:
             self._inspector.fail(f"I25: order {order.client_order_id} of epoch {order.epoch}, {order.owner} is at {newest}")
+
+    def _look_for_storm(self, now: float) -> None:
+        while now - self._sent[0] >= STORM_WINDOW_S:
+            self._sent.popleft()
+        since = next(iter(self._wires.values())).wall_s - STORM_WINDOW_S
+        recent = itertools.takewhile(lambda entry: entry[1].time > since, reversed(self._inspector.fills))
+        explained = sum(2 for _, fill in recent if fill.is_maker and is_ours(fill.client_id))
+        if len(self._sent) >= STORM and len(self._sent) - explained >= IDLE_ORDERS:
+            self._inspector.fail(f"storm: {len(self._sent)} orders in {STORM_WINDOW_S:g} s, {explained} explained by maker fills")
+            self._sent.clear()
 
     def _fence(self, _: str, message: LedgerRequested) -> None:
         if message.via is not None:

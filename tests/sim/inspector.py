@@ -104,8 +104,8 @@ class Inspector:
 
     def born(self) -> None:
         """A new life of the process: what the old one knew is gone."""
-        if self._away_since is not None:
-            self._away_s += self._engine.now - max(self._away_since, self._exposed_since or 0.0)
+        self._count_absence()
+        self._away_since = None
         self._reconciled.clear()
         self._known.clear()
         self._books.clear()
@@ -113,6 +113,11 @@ class Inspector:
         self._newest_hedger = 0
         self.state = TradingState.STARTING
         self.disturbed_at = self._engine.now
+
+    def _count_absence(self) -> None:
+        """Time of the running episode in which the process was away; also where it ended without the process."""
+        if self._away_since is not None:
+            self._away_s += self._engine.now - max(self._away_since, self._exposed_since or 0.0)
 
     @property
     def is_halted_for_rival(self) -> bool:
@@ -145,6 +150,7 @@ class Inspector:
         """The exposure is gone, or the run is over."""
         now = self._engine.now
         if self._exposed_since is not None:
+            self._count_absence()
             self.episodes.append(Episode(self._exposed_since, now, now - self._exposed_since - self._away_s))
         self._exposed_since = None
 

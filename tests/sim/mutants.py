@@ -350,7 +350,7 @@ MUTANTS: dict[str, Mutant] = {
     "no-dedup": Mutant("a fill told twice counts twice", with_tracker(_NoDedup), 20),
     "absent-is-dead": Mutant('"not found" is believed at once', with_tracker(_AbsentIsDead), 100),
     "small-bound": Mutant("the lateness bound is half a second", with_tracker(_SmallBound), 200),
-    "short-ttl": Mutant("a cancel stays armed for 0.3 s only", Parts(policies=_shorter_ttl), 100, since=1_000),
+    "short-ttl": Mutant("a cancel stays armed for 0.3 s only", Parts(policies=_shorter_ttl), 150, since=1_500),
     "no-fill-fetch": Mutant("fills are never read by REST", with_tracker(_NoFillFetch), 20),
     "no-read-after-reconnect": Mutant("the stream is trusted after it came back", with_tracker(_NoReadAfterReconnect), 20),
     "intents-forgotten": Mutant("a restart forgets the journal's open intents", Parts(journal=_ForgetsIntents), 200),

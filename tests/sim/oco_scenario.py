@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 from core.instrument import Instrument
 from core.oco_pair import PairSettings
 from core.types import Fees, Role, Side, VenueId
-from core.venue_watch import VenuePolicy
+from core.venue_watch import BRACKET_AUDIT_S, VenuePolicy
 from tests.sim.scenario import Cruelty
 
 APEX = VenueId("apex")
@@ -87,8 +87,14 @@ class OcoScenario(NamedTuple):
 
     @property
     def policies(self) -> dict[VenueId, VenuePolicy]:
-        bound = SUBMIT_BOUND_S
-        return {APEX: VenuePolicy(symbol=SYMBOL, lot_size=self.instrument.lot_size, cancel_ttl_ms=0, submit_bound_s=bound)}
+        policy = VenuePolicy(
+            symbol=SYMBOL,
+            lot_size=self.instrument.lot_size,
+            cancel_ttl_ms=0,
+            submit_bound_s=SUBMIT_BOUND_S,
+            audit_s=BRACKET_AUDIT_S,
+        )
+        return {APEX: policy}
 
 
 def story_of(story: Story, number: int, policy: Policy | None = None) -> OcoScenario:

@@ -142,7 +142,7 @@ class _SameIds(SimJournal):
 TROUBLE_MUTANTS: dict[str, Mutant] = {
     "stranger-not-counted": Mutant("a fill of somebody else's order moves nothing", with_tracker(_StrangerNotCounted), 40),
     "sociable": Mutant("goes on quoting while somebody else trades the account", Parts(risk=_Sociable), 40),
-    "outlasts-rivals": Mutant("two bots on one account hedge each other's hedges", Parts(risk=_OutlastsRivals), 60, since=290),
+    "outlasts-rivals": Mutant("two bots on one account hedge each other's hedges", Parts(risk=_OutlastsRivals), 60, since=1_490),
     "same-ids": Mutant("every journal counts client ids from one", Parts(journal=_SameIds), 60),
     "position-is-a-fill": Mutant("a position report is booked as a fill", with_tracker(_PositionIsAFill), 40),
     "mismatch-ignored": Mutant("a position that our fills do not explain is no matter", with_tracker(_MismatchIgnored), 60),
@@ -153,7 +153,7 @@ TROUBLE_MUTANTS: dict[str, Mutant] = {
     "forgets-the-halt": Mutant(
         "a risk judge built anew does not hear that trading was halted", Parts(gateway=_ForgetsTheHalt), 60, since=1_680
     ),
-    "never-rests": Mutant("a refused quote is tried again at once", Parts(quoter=_NeverRests), 60, since=60),
+    "never-rests": Mutant("a refused quote is tried again at once", Parts(quoter=_NeverRests), 60, since=790),
     "impatient": Mutant("a venue that asks us to wait is asked again after a second", Parts(limiter=_Impatient), 40),
     "empty-book-ends": Mutant("an empty hedge book ends the hedge", Parts(planner=_EmptyBookIsTheEnd), 60, since=80),
     "meets-its-quote": Mutant("an unwind is sent while the quote may rest", Parts(planner=_MeetsItsQuote), 60, since=130),
