@@ -32,6 +32,7 @@ from core.messages import (
     OrderReported,
     OrderSubmitted,
     PairClosed,
+    PlaceOco,
     PlaceOrder,
     RateLimited,
     Resync,
@@ -75,7 +76,8 @@ PROVOKED: dict[type[Message], str] = {
 
 
 def pairs() -> list[tuple[str, type[Message]]]:
-    """Every actor of a run with every message type that it can be told; the end of a run has a test of its own."""
+    """Every actor of a run with every message type that it can be told; the end of a run has a test of its own, and linked exits are
+    a bracket's."""
     found: dict[tuple[str, type[Message]], None] = {}
     for kind, names in [*ROUTES.items(), *((kind, (name,)) for kind, name in GRANTED.items())]:
         for name in names:
@@ -92,7 +94,7 @@ def pairs() -> list[tuple[str, type[Message]]]:
         if "_feed." in name:
             found[name, Resync] = None
     return sorted(
-        (pair for pair in found if pair[0] != CONTROL and pair[1] is not Stop), key=lambda pair: (pair[0], pair[1].__name__)
+        (pair for pair in found if pair[0] != CONTROL and pair[1] not in (Stop, PlaceOco)), key=lambda pair: (pair[0], pair[1].__name__)
     )
 
 
@@ -126,7 +128,7 @@ def bring_about(run: LocalRun, house: House, name: str, kind: type[Message]) -> 
     venue = VenueId(name.partition(".")[2] or GRVT)
     if kind in PROVOKED and not (kind is RateLimited and name.endswith(BACKPACK)):
         for each in house.venues:
-            if not each.faults and each.name in (venue, GRVT):
+            if not each.faults and each.name == venue:
                 each.faults.append(PROVOKED[kind])
     else:
         run.tell(name, sample(kind, venue))
