@@ -488,10 +488,8 @@ class OcoPair:
 
     def deadline(self, now: float) -> float | None:
         """When a step may do something without a new event; a pair at rest waits for news alone."""
-        is_resting = self.state in (PairState.IDLE, PairState.ARMED, PairState.RELEASED) and all(
-            leg.is_standing for leg in self.legs
-        )
-        return None if is_resting else now + 0.05
+        is_quiet = self.state in (PairState.IDLE, PairState.ARMED, PairState.RELEASED)
+        return None if is_quiet and all(leg.is_standing for leg in self.legs) else now + 0.05
 
     def _enter(self, state: PairState, reason: str, now: float) -> tuple[Message, ...]:
         if state is self.state:

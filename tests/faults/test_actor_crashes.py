@@ -94,7 +94,8 @@ def pairs() -> list[tuple[str, type[Message]]]:
         if "_feed." in name:
             found[name, Resync] = None
     return sorted(
-        (pair for pair in found if pair[0] != CONTROL and pair[1] not in (Stop, PlaceOco)), key=lambda pair: (pair[0], pair[1].__name__)
+        (pair for pair in found if pair[0] != CONTROL and pair[1] not in (Stop, PlaceOco)),
+        key=lambda pair: (pair[0], pair[1].__name__),
     )
 
 

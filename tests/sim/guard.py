@@ -8,6 +8,7 @@ import itertools
 from collections import deque
 from collections.abc import Callable
 from decimal import Decimal
+from functools import partial
 
 from core.messages import (
     Alert,
@@ -32,7 +33,7 @@ from tests.sim.engine import Engine
 from tests.sim.inspector import DISTURBED_S, Inspector, is_ours
 from tests.sim.journal import SimJournal
 from tests.sim.scenario import EPOCH_MS, Scenario
-from tests.sim.wire import Wire
+from tests.sim.wire import ACCOUNT, Wire
 
 STOP_WITHIN_S = 5.0
 MISMATCH_WITHIN_S = 13.0
@@ -81,7 +82,7 @@ class Guard:
             FillsFetched: self._report,
         }
         for wire in wires.values():
-            wire.self_traded = self._self_traded
+            wire.self_traded = partial(self._self_traded, wire)
 
     def born(self) -> None:
         self._fences.clear()
@@ -185,9 +186,10 @@ class Guard:
             self._strangers.add((venue, name))
             self._stranger_at = self._engine.now if self._stranger_at is None else self._stranger_at
 
-    def _self_traded(self, order: SimOrder) -> None:
-        """I24, where nobody else's order is in the way."""
-        if not is_ours(order.client_id) or self._strangers:
+    def _self_traded(self, wire: Wire, order: SimOrder) -> None:
+        """I24, where nobody else's order of this account is in the way."""
+        is_crowded = any(not is_ours(each.client_id) for each in wire.exchange.open_orders(ACCOUNT))
+        if is_crowded or not is_ours(order.client_id) or self._strangers:
             return
         self._inspector.fail(f"I24: order {order.client_id} met an order of our own")
 
