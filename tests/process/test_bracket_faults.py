@@ -141,14 +141,14 @@ def test_after_a_part_of_the_profit_the_stop_is_for_the_rest(world: ApexWorld) -
     world.trick("ignores_reduce_only")
     bot = world.run()
     world.until_armed()
-    world.venues.post("/market", remove_liquidity="apex")
+    world.venues.post("/market", remove_liquidity="apex", freeze=True)
     world.venues.post(
         "/order", venue="apex", symbol="ETH-USDT", side="BUY", quantity="0.04", price="4000", account="flow", tif="IOC"
     )
     until(
         lambda: ["0.06"] == [order["quantity"] for order in world.open_at_venue() if "trigger_price" in order], "the smaller stop"
     )
-    world.venues.post("/market", remove_liquidity=None)
+    world.venues.post("/market", remove_liquidity=None, freeze=False)
     world.move_to(LOSS)
     assert_ended_flat(world, bot)
     assert_sold_once(world)
