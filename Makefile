@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV   ?= .venv
 PY     := $(VENV)/bin/python
-JOBS   ?= 2
+JOBS   ?= 4
 
 .PHONY: setup apex paper paper-bracket test test-apex check night soak bench clean
 setup: $(VENV)/ready

@@ -14,6 +14,7 @@ import msgspec
 
 from adapters.apex import models
 from adapters.apex.values import excerpt, scrub
+from adapters.transport.decoding import decoder_of
 from adapters.transport.rest import NotSent, Ok, Outcome, Refused, Unknown
 
 RATE_LIMITED = "RATE_LIMITED"
@@ -129,7 +130,7 @@ def judge(outcome: Outcome) -> Reply:
 def _body(body: bytes) -> models.Body | None:
     """A JSON object; None for anything else, a page of some gateway included."""
     try:
-        return msgspec.json.decode(body, type=models.Body)
+        return decoder_of(models.Body).decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
 

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import msgspec
 
+from adapters.transport.decoding import decoder_of
 from core.types import ZERO, ClientOrderId, Side, VenueId, VenueOrderId
 
 VENUE = VenueId("apex")
@@ -61,7 +62,7 @@ def excerpt(data: bytes, limit: int = 200) -> str:
 def decode(data: bytes | msgspec.Raw, kind: type[T]) -> T:
     """msgspec decoding of venue bytes; raises WireRefused only."""
     try:
-        return msgspec.json.decode(data, type=kind)
+        return decoder_of(kind).decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         name = getattr(kind, "__name__", str(kind))
         raise WireRefused(f"not a {scrub(name, 60)}: {scrub(str(error), 120)}") from None

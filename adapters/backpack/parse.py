@@ -31,6 +31,7 @@ from adapters.backpack.values import (
     time_ms,
     venue_order_id,
 )
+from adapters.transport.decoding import decoder_of
 from core.book import Book
 from core.instrument import Instrument
 from core.messages import BookUpdated, FillReported, OrderReported, PositionReported
@@ -275,6 +276,6 @@ def parse_time(body: bytes) -> int:
 def parse_error(body: bytes) -> models.ErrorBody | None:
     """``{"code", "message"}`` of a refusal; None where the venue answered in plain text (backpack.md §5)."""
     try:
-        return msgspec.json.decode(body, type=models.ErrorBody)
+        return decoder_of(models.ErrorBody).decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None

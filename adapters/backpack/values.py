@@ -14,6 +14,7 @@ from typing import TypeVar
 
 import msgspec
 
+from adapters.transport.decoding import decoder_of
 from core.types import ClientOrderId, Side, VenueId, VenueOrderId
 
 VENUE = VenueId("backpack")
@@ -55,7 +56,7 @@ def excerpt(data: bytes, limit: int = 200) -> str:
 def decode(data: bytes | msgspec.Raw, kind: type[T]) -> T:
     """msgspec decoding of venue bytes; raises WireRefused only."""
     try:
-        return msgspec.json.decode(data, type=kind)
+        return decoder_of(kind).decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise WireRefused(f"not a {kind.__name__}: {scrub(str(error), 120)}") from None
 
