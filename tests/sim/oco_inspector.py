@@ -39,7 +39,7 @@ CLEAN_S = 1.0
 """Cover, resize and repair without faults of the network."""
 CANCELS_REFUSED_S = 9.0
 """Three refused cancels and their pauses: so long an excess of stops may last, or a leg that is cancelled."""
-CRUEL_S = 15.0
+CRUEL_S = 20.0
 """Longer than the bound of an unknown outcome, and than the audit that finds what every frame has missed. Two orders of unknown outcome in a row
 hold a repair up for twice as long."""
 
