@@ -191,7 +191,7 @@ class Inspector:
             case TradingStateChanged():
                 self.state = message.state
                 self.states.append((self._engine.now, message.state, message.reason))
-            case Alert() if message.key.startswith(("exposure", "frozen", "position", "fills-missing")):
+            case Alert() if message.key.startswith(("exposure", "frozen", "position", "fills-missing", "foreign")):
                 self.exposure_alerts.append(self._engine.now)
             case Alert() if message.key == "journal":
                 self.reasons.append((self._engine.now, message.key))
