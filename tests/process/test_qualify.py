@@ -32,7 +32,7 @@ EXPECTED = {
     "venue clock minus ours": r"[+-]\d+ ms",
 }
 SYMBOLS = {"grvt": "ETH_USDT_Perp", "backpack": "ETH_USDC_PERP", "apex": "ETH-USDT"}
-BOUNDS = {"grvt": "65 s", "backpack": "6 s", "apex": "66 s"}
+BOUNDS = {"grvt": "65 s", "backpack": "2 s", "apex": "66 s"}
 """The life of a signature, the request window, the first probed age beyond the 60 s that the simulator allows; each with a margin."""
 CANCELS = {"grvt": "cancel_order", "backpack": "DELETE /api/v1/order", "apex": "POST /api/v3/delete-client-order-id"}
 PLACES = {**CREATE, "apex": PLACE}
