@@ -151,9 +151,11 @@ class TradingStateMachine:
         return (TradingStateChanged(state=self.state, reason=self.reason, at=now),)
 
     def _feed(self, message: FeedChanged, now: float) -> tuple[Message, ...]:
-        """What was read before the account feed's last change of state describes the past, and may have been told late."""
+        """What was read before the account feed's last change of state describes the past, and may have been told late. The first word of a
+        live feed is no change: a judge that was built anew may hear of a reconciliation before it."""
         key = (message.venue, message.channel)
-        if message.channel is Channel.ACCOUNT and self._feeds.get(key) is not message.state:
+        known = self._feeds.get(key, FeedState.LIVE)
+        if message.channel is Channel.ACCOUNT and known is not message.state:
             self._reconciled.discard(message.venue)
         self._feeds[key] = message.state
         if message.state is FeedState.LIVE:

@@ -44,6 +44,14 @@ def machine() -> TradingStateMachine:
     return TradingStateMachine(VENUES, D("0.01"), D("5"), owner="risk")
 
 
+def test_a_judge_built_anew_may_hear_of_the_reconciliation_before_the_streams() -> None:
+    """The streams say again that they are live: no change that would make the reconciliation a thing of the past."""
+    made = machine()
+    for message in reversed(conditions()):
+        made.handle(message, 0.0)
+    assert T.ACTIVE is made.state
+
+
 def test_losses_of_earlier_lives_count_towards_the_limit_until_they_are_a_day_old() -> None:
     """They hold the way up closed, and open it when they have aged out."""
     made = TradingStateMachine(VENUES, D("0.01"), D("5"), results=[Result(D("-6"), -100.0)], owner="risk")
