@@ -47,7 +47,7 @@ def machine() -> TradingStateMachine:
 def test_a_judge_built_anew_may_hear_of_the_reconciliation_before_the_streams() -> None:
     """The streams say again that they are live: no change that would make the reconciliation a thing of the past."""
     made = machine()
-    for message in reversed(conditions()):
+    for message in (*reversed(conditions()), Tick()):
         made.handle(message, 0.0)
     assert T.ACTIVE is made.state
 
