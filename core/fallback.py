@@ -50,7 +50,7 @@ class FallbackPolicy:
             case VenueReconciled():
                 feed = self._feeds[(message.venue, Channel.ACCOUNT)]
                 feed.syncs += feed.live_since is not None
-            case FillReported():
+            case FillReported() if message.source is Source.WS:
                 self._feeds[(message.venue, Channel.ACCOUNT)].unheard = 0
                 return ()
             case FillRecorded() if message.fill.source is not Source.WS:

@@ -462,8 +462,8 @@ class OrderTracker:
 
     def _evict(self) -> None:
         while len(self._orders) > SETTLED_ORDERS_KEPT:
-            oldest = next(iter(self._orders))
-            if oldest in self._active:
+            oldest = next((each for each in self._orders if each not in self._active), None)
+            if oldest is None:
                 return
             order = self._orders.pop(oldest)
             if order.venue_order_id is not None:

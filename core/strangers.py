@@ -5,9 +5,14 @@ It only tells. A stranger's fill is exposure like any other and is counted by th
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 from core.messages import Alert, FillReported, ForeignActivity, Message, OrderReported
 from core.order import CLOSED
 from core.types import ClientOrderId, VenueId, VenueOrderId
+
+NAMES_KEPT = 1_000
+"""Whoever comes after so many others is told of once more."""
 
 
 class Strangers:
@@ -15,7 +20,7 @@ class Strangers:
 
     def __init__(self, ignore_before_ms: int = 0) -> None:
         self._ignore_before_ms = ignore_before_ms
-        self._told: set[tuple[VenueId, str]] = set()
+        self._told: OrderedDict[tuple[VenueId, str], None] = OrderedDict()
 
     def is_past(self, fill: FillReported) -> bool:
         return fill.venue_time_ms < self._ignore_before_ms
@@ -37,7 +42,9 @@ class Strangers:
         activity = ForeignActivity(venue=venue, order=name, detail=detail, at=now)
         if (venue, name) in self._told:
             return (activity,)
-        self._told.add((venue, name))
+        self._told[(venue, name)] = None
+        if len(self._told) > NAMES_KEPT:
+            self._told.popitem(last=False)
         return (activity, Alert(level="critical", key="foreign", text=f"{venue}: {detail}", at=now))
 
 

@@ -5,7 +5,7 @@ It judges; it sends nothing to a venue.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict, deque
+from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Iterable
 from decimal import Decimal
 from typing import NamedTuple
@@ -85,14 +85,15 @@ class TradingStateMachine:
         self._foreign: dict[tuple[VenueId, str], float] = {}
         """The strangers' orders of the last ten seconds, and when each was first heard of."""
         self._foreign_at: float | None = None
-        self._stalls: list[float] = []
+        self._stalls: deque[float] = deque(maxlen=STALLS_BEFORE_HALT)
         self._throttled: dict[VenueId, deque[float]] = defaultdict(lambda: deque(maxlen=THROTTLES_BEFORE_REST))
         self._journal_failed_at: float | None = None
         self._given_up: str | None = None
         self._halt_reason: str | None = None
         self._results = deque(results)
         self._net = sum((result.net for result in self._results), Decimal(0))
-        self._refused: dict[ClientOrderId, float] = {}
+        self._refused: OrderedDict[ClientOrderId, float] = OrderedDict()
+        """The last quotes that were refused for good, and when each was first heard of."""
 
     def start(self, now: float) -> tuple[Message, ...]:
         return self.ledger.ask(self._epoch, now)
@@ -182,6 +183,8 @@ class TradingStateMachine:
         order = message.order
         if order.role is Role.MAKER and order.state is OrderState.REJECTED and order.permanent:
             self._refused.setdefault(order.client_order_id, now)
+            if len(self._refused) > STALLS_BEFORE_HALT:
+                self._refused.popitem(last=False)
 
     def _judge(self, now: float) -> tuple[Message, ...]:
         """Down at once, up only from here. Failed hedges halt once delta is flat: HALTED would strand the unwind half-way."""

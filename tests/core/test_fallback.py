@@ -171,6 +171,13 @@ def test_a_fill_that_the_stream_tells_of_ends_the_suspicion() -> None:
     assert [] == resyncs(made, *told, fill(place(), "1", "0.01"), *told)
 
 
+def test_a_fill_that_a_look_up_answers_with_is_no_word_of_the_stream() -> None:
+    """Backpack's look-ups tell of fills in passing, in the same words as its stream."""
+    made = policy()
+    told = [found(Source.REST, number) for number in range(DEAF_FILLS - 1)]
+    assert 1 == len(resyncs(made, *told, fill(place(), "1", "0.01", source=Source.REST), found(Source.REST, DEAF_FILLS)))
+
+
 def test_what_a_reconciliation_finds_is_not_held_against_a_stream_that_has_just_returned() -> None:
     made = policy()
     made.handle(feed(GRVT, ACCOUNT, FeedState.DOWN), 10.0)

@@ -40,6 +40,7 @@ from core.messages import (
 )
 from core.order import SETTLED_ORDERS_KEPT, TrackedOrder, restored
 from core.order_tracker import TRADES_KEPT, OrderTracker
+from core.strangers import NAMES_KEPT
 from core.types import Channel, FeedState, OrderState, Role, Source, VenueOrderId
 from core.venue_watch import VenuePolicy
 from tests.core.builders import (
@@ -447,6 +448,16 @@ def test_a_strangers_order_alarms_once_however_many_its_fills() -> None:
     assert ["x", "x"] == [activity.order for each in told for activity in of_type(each, ForeignActivity)]
 
 
+def test_strangers_names_are_bounded_and_the_newest_are_kept() -> None:
+    """I19: an account that is traded by hand for weeks grows nothing."""
+    rig = Rig()
+    names = [f"x{number}" for number in range(NAMES_KEPT + 1)]
+    for name in names:
+        rig.do(report(MAKER, S.ACCEPTED, client_order_id=None, venue_order_id=name))
+    again = [rig.do(report(MAKER, S.ACCEPTED, client_order_id=None, venue_order_id=name)) for name in (names[-1], names[0])]
+    assert [0, 1] == [len(of_type(each, Alert)) for each in again]
+
+
 @pytest.mark.parametrize("end", [S.CANCELED, S.FILLED])
 def test_a_foreign_order_that_has_ended_is_no_news(end: OrderState) -> None:
     assert () == Rig().do(report(MAKER, end, client_order_id=None, venue_order_id="x"))
@@ -598,7 +609,8 @@ def test_seen_trades_and_closed_orders_are_bounded() -> None:
         rig.do(report(order, S.CANCELED))
     for number in range(TRADES_KEPT + 10):
         rig.tracker._remember_trade((GRVT, fill(MAKER, str(number), "0.01").trade_id))
-    assert (True, TRADES_KEPT) == (MAKER.client_order_id in rig.tracker._orders, len(rig.tracker._trades))
+    assert (SETTLED_ORDERS_KEPT, TRADES_KEPT) == (len(rig.tracker._orders), len(rig.tracker._trades))
+    assert MAKER.client_order_id in rig.tracker._orders
 
 
 # ---- confluence ---------------------------------------------------------------------------------------------------------------

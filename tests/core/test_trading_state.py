@@ -29,6 +29,7 @@ from core.trading_state import (
     LOSS_WINDOW_S,
     QUIET_S,
     STALL_WINDOW_S,
+    STALLS_BEFORE_HALT,
     THROTTLE_WINDOW_S,
     Result,
     TradingStateMachine,
@@ -350,6 +351,15 @@ def test_three_stalls_in_half_an_hour_do_not() -> None:
     for number in range(3):
         made.handle(stalled(), number * STALL_WINDOW_S)
     assert T.REDUCING is made.state
+
+
+def test_weeks_of_stalls_and_refusals_do_not_grow_the_judge() -> None:
+    """I19: it keeps as many as it needs to judge."""
+    made = active()
+    for number in range(100):
+        made.handle(stalled(), number * STALL_WINDOW_S)
+        made.handle(changed(place(number), OrderState.REJECTED, permanent=True), number * STALL_WINDOW_S)
+    assert (STALLS_BEFORE_HALT, STALLS_BEFORE_HALT) == (len(made._stalls), len(made._refused))
 
 
 @pytest.mark.parametrize(("level", "state"), [("warning", T.ACTIVE), ("critical", T.HALTED)])

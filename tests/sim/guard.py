@@ -29,7 +29,7 @@ from core.routing import GRANTED, HEDGER, RISK, TRACKER
 from core.types import ClientOrderId, Priority, Role, TradingState, VenueId
 from simulator.exchange import SimOrder
 from tests.sim.bot import RATES, Bot
-from tests.sim.engine import Engine
+from tests.sim.engine import Engine, Node
 from tests.sim.inspector import DISTURBED_S, Inspector, is_ours
 from tests.sim.journal import SimJournal
 from tests.sim.scenario import EPOCH_MS, Scenario
@@ -100,6 +100,11 @@ class Guard:
             self._tracker_born_at = self._engine.now
         if name.startswith("rate_limiter."):
             self._budget.clear()
+
+    def stalled(self, node: Node) -> None:
+        """What a limiter is told meanwhile it hears at the end, after all that came before it."""
+        if node.name.startswith("rate_limiter."):
+            self._budget.deaf_until[node.name] = node.stalled_until
 
     # ---- messages --------------------------------------------------------------------------------------------------------------
 
@@ -268,29 +273,35 @@ class Budget:
             for name, rate in rates.items()
         }
         self._granted: dict[tuple[VenueId, str, float], deque[float]] = {}
-        self._frozen_until: dict[VenueId, float] = {}
+        self._pauses: dict[VenueId, list[tuple[float, float]]] = {venue: [] for venue in RATES}
+        """From when on the limiter must know of each, and its end."""
+        self.deaf_until: dict[str, float] = {}
         self.total = dict.fromkeys(RATES, 0)
 
     def clear(self) -> None:
         """A limiter that was built anew begins with full buckets."""
         self._granted.clear()
-        self._frozen_until.clear()
+        for pauses in self._pauses.values():
+            pauses.clear()
 
     def refused(self, refusal: RateLimited) -> None:
         """C6: the wait that a venue asks for. It counts once the limiter must have heard of it."""
         wait_s = min(1.0 if refusal.retry_after_s is None else refusal.retry_after_s, 60.0)
-        before = self._frozen_until.get(refusal.venue, 0.0)
-        self._frozen_until[refusal.venue] = max(before, self._engine.now + wait_s)
+        heard_at = max(self._engine.now, self.deaf_until.get(f"rate_limiter.{refusal.venue}", 0.0))
+        self._pauses[refusal.venue].append((heard_at, self._engine.now + wait_s))
 
     def granted(self, command: Message) -> None:
         venue: VenueId = command.venue  # type: ignore[attr-defined]  # every granted command names its venue
         self.total[venue] += 1
-        if self._engine.now < self._frozen_until.get(venue, 0.0) - 1e-6 and priority_of(command) is not Priority.P0:  # type: ignore[arg-type]
+        if self._is_paused(venue) and priority_of(command) is not Priority.P0:  # type: ignore[arg-type]
             self._fail(f"C6: {type(command).__name__} left for {venue}, which had asked us to wait")
         for name in (class_of(command), "total"):  # type: ignore[arg-type]  # only commands are granted
             limit = self._limits.get((venue, name))
             if limit is not None:
                 self._count(venue, name, *limit)
+
+    def _is_paused(self, venue: VenueId) -> bool:
+        return any(heard_at < self._engine.now < until - 1e-6 for heard_at, until in self._pauses[venue])
 
     def _count(self, venue: VenueId, name: str, rate: float, burst: float) -> None:
         now = self._engine.now

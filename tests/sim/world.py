@@ -268,6 +268,7 @@ class World:
         if self.bot is not None and self.bot.is_alive:
             node = self.bot.nodes[self.nemesis.random.choice(START_ORDER)]
             node.stalled_until = self.engine.now + 0.6 * self.nemesis.random.random()
+            self.guard.stalled(node)
             self.inspector.disturbed_at = self.engine.now
 
     def _strike_thin_book(self) -> None:
