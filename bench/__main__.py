@@ -10,7 +10,7 @@ import os
 import platform
 from collections.abc import Callable, Mapping
 
-from bench import cycles, exit_latency, hedge_latency, startup
+from bench import cycles, exit_latency, failures, healing, hedge_latency, startup
 from bench.table import Row, print_rows
 
 CASES: Mapping[str, tuple[str, Callable[[], list[Row]]]] = {
@@ -19,6 +19,13 @@ CASES: Mapping[str, tuple[str, Callable[[], list[Row]]]] = {
     "hedge_latency_pinned": ("Maker fill → hedge request, the bot confined to one core", hedge_latency.pinned),
     "exit_latency": ("Take-profit fill → cancel of its stop, quiet", exit_latency.quiet),
     "exit_latency_busy": ("Take-profit fill → cancel of its stop under a flood of public frames", exit_latency.busy),
+    "undisturbed": ("Maker fill → no net position, no fault", healing.undisturbed),
+    "stream_lost": ("Maker fill → no net position, its stream breaks before it", healing.stream_lost),
+    "stream_refused": ("Maker fill → no net position, its stream is refused for 6 s", healing.stream_refused),
+    "answer_lost": ("Maker fill → no net position, the hedge's answer is lost", healing.answer_lost),
+    "request_lost": ("Maker fill → no net position, the hedge is lost", healing.request_lost),
+    "crashes": ("Crash of an actor → noticed by the watch", failures.crashes),
+    "wedges": ("Actor beyond its limit → noticed by the watch", failures.wedges),
     "calls": ("REST calls of 200 cycles with immediate fills, default limits", cycles.calls),
     "memory": ("Memory of the bot over 200 cycles", cycles.memory),
     "startup": ("Process start → first quote at the venue", startup.start),

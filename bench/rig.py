@@ -17,10 +17,11 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 ROOT = Path(__file__).resolve().parents[1]
 PATIENCE_S = 600.0
+Delays: TypeAlias = Literal["real", "none"]
 _FOREIGN = ("GRVT_", "BACKPACK_", "APEX_", "PARADEX_")
 
 
@@ -79,10 +80,10 @@ def until(condition: Callable[[], Any], what: str, *, every_s: float = 0.2) -> A
 
 
 class Venues:
-    """One simulator process without added delays; it ends with ``close``."""
+    """One simulator process; it ends with ``close``."""
 
-    def __init__(self, names: tuple[str, ...], market: str, churn: float) -> None:
-        command = [sys.executable, "-m", "simulator", "--latency", "none", "--market", market, "--churn", str(churn)]
+    def __init__(self, names: tuple[str, ...], market: str, churn: float, delays: Delays) -> None:
+        command = [sys.executable, "-m", "simulator", "--latency", delays, "--market", market, "--churn", str(churn)]
         command += ["--venues", ",".join(names)]
         pipe = subprocess.PIPE
         self._child = subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True, start_new_session=True)
@@ -202,11 +203,12 @@ def run(
     churn: float = 0.0,
     core: int | None = None,
     arguments: tuple[str, ...] = (),
+    delays: Delays = "none",
 ) -> Iterator[tuple[Venues, Bot]]:
     """Venues and a bot that trades with them; both are gone afterwards. ``churn``: more public frames per second; ``core``: the only
-    one that the bot may run on."""
+    one that the bot may run on; ``delays``: those that were measured of the real venues, or none."""
     with tempfile.TemporaryDirectory(prefix="perpfarm-bench-") as name:
-        venues = Venues(strategy.venues, market, churn)
+        venues = Venues(strategy.venues, market, churn, delays)
         try:
             bot = Bot(Path(name), venues, strategy, iterations=iterations, arguments=arguments)
             if core is not None:

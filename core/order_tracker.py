@@ -292,7 +292,8 @@ class OrderTracker:
             return ()
         bound_at = self._bound_of(order)
         if bound_at is None or message.asked_at < bound_at:
-            order.query_due_at = now + order.query_delay_s
+            proof_at = max(now, bound_at) if bound_at is not None else float("inf")
+            order.query_due_at = min(now + order.query_delay_s, proof_at)
             return self._force_bound(order, now)
         if order.misses and message.asked_at < order.missed_at + MISS_SPACING_S:
             order.query_due_at = order.missed_at + MISS_SPACING_S

@@ -309,6 +309,17 @@ def test_not_found_before_the_bound_is_not_believed() -> None:
     assert S.UNKNOWN is rig.state(HEDGE)
 
 
+def test_the_first_look_that_can_prove_anything_is_not_put_off() -> None:
+    """However long the pauses between looks have grown: each second of doubt is a second of exposure."""
+    rig = Rig(HEDGE)
+    rig.do(unknown(HEDGE))
+    for asked_at in (0.2, 0.7, 1.7):
+        rig.do(Tick(), asked_at)
+        rig.do(not_found(HEDGE, asked_at), asked_at)
+    asked = [at for at, message in rig.run(1.75, 3.0) if isinstance(message, QueryOrder)]
+    assert BOUND_S == asked[0]
+
+
 def test_not_found_once_past_the_bound_is_not_believed() -> None:
     rig = Rig(HEDGE)
     rig.do(unknown(HEDGE))
