@@ -15,7 +15,6 @@ import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
-from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -88,8 +87,10 @@ class SqliteJournal:
         self._first_client_id = first_client_id
         self._lock = threading.Lock()
         self._notes: deque[_Row] = deque()
+        """Appended to by any thread, taken from by whoever holds the lock."""
+        self._unwritten: list[_Row] = []
+        """Taken, and not yet durable; like everything below only for whoever holds the lock."""
         self._unfolded: list[_Row] = []
-        self._flush_notes_at = NOTES_QUEUED_MAX
         self._droppable_below = 0
         try:
             if not path.exists():
@@ -131,17 +132,16 @@ class SqliteJournal:
             self._commit(Intent(order=order, epoch=epoch))
 
     def note(self, message: Message) -> None:
-        """Never waits for the disk below 500 queued notes, and never raises for it: what cannot be written now stays queued."""
+        """Waits for the disk with every 500th queued note only, and never raises for it: what cannot be written now stays queued."""
         self._notes.append(self._row(message))
-        if len(self._notes) >= self._flush_notes_at:
-            self._flush_notes_at = len(self._notes) + NOTES_QUEUED_MAX  # A full disk is tried again after as many more.
+        if len(self._notes) >= NOTES_QUEUED_MAX:
             with suppress(JournalFailed):
                 self.flush()
 
     def flush(self) -> None:
         """Make the queued notes durable. Now and then also compacts the file; that failing is no harm and is tried again later."""
         with self._lock:
-            if self._notes:
+            if self._notes or self._unwritten:
                 self._commit()
             self._folded()
         if self._records_since_base > self._compact_after_records or self._droppable_below:
@@ -161,11 +161,10 @@ class SqliteJournal:
 
     def _commit(self, *messages: Message) -> None:
         """One transaction: all queued notes, then ``messages``. The caller holds the lock."""
-        queued = len(self._notes)
-        self._append([*islice(self._notes, queued), *(self._row(message) for message in messages)])
-        for _ in range(queued):
-            self._notes.popleft()
-        self._flush_notes_at = NOTES_QUEUED_MAX
+        for _ in range(len(self._notes)):  # Other threads append meanwhile: a deque may then be popped, but not iterated over.
+            self._unwritten.append(self._notes.popleft())
+        self._append([*self._unwritten, *(self._row(message) for message in messages)])
+        self._unwritten.clear()
 
     def _append(self, rows: list[_Row]) -> None:
         self._transact(_inserts(rows, self._last_seq + 1))

@@ -8,10 +8,13 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections import deque
+from collections.abc import Iterator
 from contextlib import closing
 from decimal import Decimal
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -171,6 +174,39 @@ def test_queue_of_notes_is_bounded(tmp_path: Path) -> None:
     for number in range(NOTES_QUEUED_MAX):
         journal.note(fill(place(1), f"t{number}", "0.01"))
     assert NOTES_QUEUED_MAX == len(state_at(tmp_path / "journal.sqlite").fill_keys)
+
+
+class _Arriving(deque[Any]):
+    """Another thread queues one more note while this one takes them."""
+
+    has_come = False
+
+    def __iter__(self) -> Iterator[Any]:
+        for row in super().__iter__():
+            yield row
+            self._come()
+
+    def popleft(self) -> Any:
+        self._come()
+        return super().popleft()
+
+    def _come(self) -> None:
+        if not self.has_come:
+            self.has_come = True
+            self.append(self[-1])
+
+
+def test_a_note_that_comes_during_a_commit_waits_for_the_next(tmp_path: Path) -> None:
+    """And does not end whoever is just about to send an order."""
+    journal = open_journal(tmp_path / "journal.sqlite")
+    for trade_id in ("a", "b"):
+        journal.note(fill(place(1), trade_id))
+    journal._notes = _Arriving(journal._notes)
+    journal.record_intent(place(1), epoch=1)
+    journal.flush()
+    with closing(sqlite3.connect(tmp_path / "journal.sqlite")) as reader:
+        kinds = [kind for (kind,) in reader.execute("SELECT kind FROM journal ORDER BY seq")]
+    assert ["FILL", "FILL", "INTENT", "FILL"] == kinds
 
 
 def test_pages_kept_in_memory_are_few(tmp_path: Path) -> None:
