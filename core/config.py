@@ -16,6 +16,8 @@ from msgspec import inspect
 from core.config_shape import misfits
 
 KNOWN_VENUES = ("grvt", "backpack", "apex")
+BRACKET_VENUES = ("grvt", "apex")
+"""Backpack's trigger orders are not spoken here."""
 NATIVE_OCO_VENUES = ("grvt",)
 
 
@@ -186,7 +188,7 @@ def _bracket_problems(strategy: StrategyConfig) -> list[str]:
         return [
             "[strategy.bracket] is missing; accepted: venue, side, take_profit_pct, stop_loss_pct, on_manual_cancel, native_oco"
         ]
-    found = [] if bracket.venue in KNOWN_VENUES else [f"strategy.bracket.venue: accepted: {', '.join(KNOWN_VENUES)}"]
+    found = [] if bracket.venue in BRACKET_VENUES else [f"strategy.bracket.venue: accepted: {', '.join(BRACKET_VENUES)}"]
     if bracket.native_oco and bracket.venue not in NATIVE_OCO_VENUES:
         found.append(f"strategy.bracket.native_oco: {bracket.venue} links no orders; accepted: false")
     for key in ("take_profit_pct", "stop_loss_pct"):

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import inspect
 
-from core.config import KNOWN_VENUES, NATIVE_OCO_VENUES, Config, ConfigError, parse_config
+from core.config import BRACKET_VENUES, NATIVE_OCO_VENUES, Config, ConfigError, parse_config
 from core.config_shape import accepted, misfits
 from tests.core.builders import D
 
@@ -247,7 +247,7 @@ def test_each_value_of_a_bracket_out_of_range_is_named(key: str, value: str) -> 
     assert (True, True) == (f"strategy.bracket.{key}" in line, "accepted: " in line)
 
 
-@pytest.mark.parametrize("venue", KNOWN_VENUES)
+@pytest.mark.parametrize("venue", BRACKET_VENUES)
 def test_native_oco_is_off_and_accepted_only_where_the_venue_can(venue: str) -> None:
     """Nothing is silently ignored; which venues can is what the adapters say (tests/adapters/test_capabilities.py)."""
     off = changed(BRACKET, ("strategy", "bracket", "venue"), value=venue)
