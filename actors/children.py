@@ -28,6 +28,7 @@ from core.fallback import FallbackPolicy
 from core.instrument import Instrument
 from core.journal_state import JournalState
 from core.messages import LedgerSnapshot, Message
+from core.order_tracker import OrderTracker
 from core.pairing import PairLedger
 from core.ports import Journal, Stream, Venue
 from core.rate_limiter import LimiterConfig, RateLimiter
@@ -194,9 +195,12 @@ class Children:
 
     def _tracker(self, identity: Identity) -> Started:
         """From the journal at every start: what an earlier life concluded is in it, what it had not yet read the venues still tell."""
-        self._journal.flush()
-        core = tracker_of(self._journal.fold(), self.policies, time.monotonic(), _wall_ms())
-        return OrderTrackerActor.start(identity, core, self._journal, self.route(TRACKER))
+
+        def build() -> OrderTracker:
+            self._journal.flush()
+            return tracker_of(self._journal.fold(), self.policies, time.monotonic(), _wall_ms())
+
+        return OrderTrackerActor.start(identity, build, self._journal, self.route(TRACKER))
 
     def _poller(self, venue: VenueId) -> Build:
         side = self._sides[venue]

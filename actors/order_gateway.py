@@ -26,6 +26,7 @@ from core.messages import (
     PlaceOco,
     PlaceOrder,
     RenewDeadMan,
+    SubmitNotSent,
 )
 from core.ports import Journal, JournalFailed, TradeLane
 from core.risk_gate import Gate
@@ -63,6 +64,10 @@ class DryLane:
 
     def close(self) -> None:
         return None
+
+
+def _too_late(order: PlaceOrder, now: float) -> SubmitNotSent:
+    return SubmitNotSent(venue=order.venue, client_order_id=order.client_order_id, reason="no longer wanted once written", at=now)
 
 
 class OrderGateway(Actor):
@@ -114,12 +119,15 @@ class OrderGateway(Actor):
 
     def _submit(self, orders: tuple[PlaceOrder, ...], send: Callable[[], tuple[Message, ...]]) -> None:
         """All of them leave, each with its intent, or none."""
-        now = time.monotonic()
-        if not (self._is_allowed(orders, now) and self._is_durable(orders)):
+        if not (self._is_allowed(orders, time.monotonic()) and self._is_durable(orders)):
             return
+        now = time.monotonic()  # The disk may have been slow, and from here on the venue's bound counts.
         for order in orders:
             self._route(OrderSubmitted(order=order, at=now))
         if self.is_revoked:
+            return
+        if any(0 < order.not_after < now for order in orders):
+            self._carry(tuple(_too_late(order, now) for order in orders))
             return
         self._sent += len(orders)
         self._carry(send())

@@ -17,15 +17,23 @@ from core.ports import Journal
 
 
 class OrderTrackerActor(Actor):
-    """``core`` is built from the journal by the caller; reads and cancels it asks for go through ``route`` like everything else."""
+    """``build`` makes the core from the journal; reads and cancels it asks for go through ``route`` like everything else.
 
-    def __init__(self, identity: Identity, core: OrderTracker, journal: Journal, route: Callable[[Message], None]) -> None:
+    It is built once this actor can be told of orders: one that a gateway sends meanwhile is in the journal or in the inbox, or in both.
+    """
+
+    _core: OrderTracker
+
+    def __init__(
+        self, identity: Identity, build: Callable[[], OrderTracker], journal: Journal, route: Callable[[Message], None]
+    ) -> None:
         super().__init__(identity)
-        self._core = core
+        self._build = build
         self._journal = journal
         self._route = route
 
     def started(self) -> None:
+        self._core = self._build()
         now = time.monotonic()
         self._emit(self._core.start(now))
         self.inbox.wake_at = now + TICK_S

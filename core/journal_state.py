@@ -131,11 +131,6 @@ class JournalState(Message, frozen=True, kw_only=True):
         """What the reports lack."""
         return tuple(event for event in self.pairable if fill_key(event.fill) in self.unbooked)
 
-    @property
-    def oldest_unsettled_ms(self) -> int | None:
-        """Wall time of the oldest intent whose end is not known; a fill backfill must reach back to it."""
-        return min((order.intended_ms for order in self.unsettled), default=None)
-
 
 def fill_key(fill: FillReported) -> FillKey:
     return FillKey(fill.venue, fill.trade_id)

@@ -162,12 +162,12 @@ class OpenOrdersFetched(Message, frozen=True, kw_only=True):
 
 
 class FillsFetched(Message, frozen=True, kw_only=True):
-    """All fills of the symbol with venue time >= ``since_ms`` that the venue shows now (it may lag)."""
+    """All fills of the symbol in the ``lookback_s`` seconds before ``asked_at`` that the venue shows now (it may lag)."""
 
     venue: VenueId
     symbol: str
     fills: tuple[FillReported, ...]
-    since_ms: int
+    lookback_s: float
     asked_at: float
     received_at: float
     source: Source = Source.REST
@@ -307,7 +307,7 @@ class OrderSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     """One of our orders as the tracker knows it.
 
     ``filled_quantity`` is the highest cumulative quantity any source told; ``recorded_quantity`` the sum of the fills seen.
-    ``is_closed``: no further fill is expected (a late one is still counted).
+    ``is_closed``: no further fill is expected (a late one is still counted). ``is_inferred``: its state was concluded, not told.
     """
 
     client_order_id: ClientOrderId
@@ -325,6 +325,7 @@ class OrderSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     venue_order_id: VenueOrderId | None = None
     permanent: bool = False
     linked_to: ClientOrderId | None = None
+    is_inferred: bool = False
 
     @property
     def is_closed(self) -> bool:

@@ -151,6 +151,7 @@ class TrackedOrder:
             venue_order_id=self.venue_order_id,
             permanent=self.permanent,
             linked_to=place.linked_to,
+            is_inferred=self.is_inferred,
         )
 
 
@@ -163,5 +164,6 @@ def restored(place: PlaceOrder, last: OrderSnapshot | None, submitted_at: float)
         order.venue_order_id = last.venue_order_id
         order.reason = last.reason
         order.permanent = last.permanent
+        order.is_inferred = last.is_inferred
     order.state = last.state if last is not None and last.is_closed else OrderState.UNKNOWN
     return order

@@ -60,6 +60,7 @@ MISSES_AS_PROOF = 2
 MISS_SPACING_S = 1.0
 """Proof of absence needs two lookups past the bound, this far apart: histories lag (backpack.md §4)."""
 TRADES_KEPT = 50_000
+EXITS = (Role.TP, Role.SL)
 
 
 class OrderTracker:
@@ -93,10 +94,18 @@ class OrderTracker:
     def start(self, now: float) -> tuple[Message, ...]:
         """First words after a (re)start: what is known of open orders, and a bound for each of them."""
         out: list[Message] = []
+        for state in self._venues.values():
+            state.unread_since(now - self._recovery_lookback_s)
         for order in self._active.values():
             out.append(OrderChanged(order=order.snapshot(), at=now))
-            if not order.is_closed:
-                order.submitted_at = min(order.submitted_at, now)
+            if order.is_closed:
+                continue
+            order.submitted_at = min(order.submitted_at, now)
+            if order.place.role in EXITS:
+                order.query_due_at = (
+                    now + QUERY_DELAYS_S[0]
+                )  # What protects a position is taken over, unless the venue does not show it.
+            else:
                 out += self._bound(order, now)
         return tuple(out)
 
@@ -341,7 +350,7 @@ class OrderTracker:
         for fill in message.fills:
             out += self._fill(fill, now)
         state = self._venues[message.venue]
-        state.audit.fetched("fills", message.asked_at)
+        state.fills_read(message.asked_at, message.lookback_s)
         return (*out, *state.judge(now))
 
     def _position(self, message: PositionReported, now: float) -> tuple[Message, ...]:
@@ -368,7 +377,7 @@ class OrderTracker:
             state.went_away(now)
         if was_live or not state.is_live:
             return ()
-        return state.came_back(now, self._recovery_lookback_s)
+        return state.came_back(now)
 
     def _tick(self, now: float) -> tuple[Message, ...]:
         out = list(self._queries(now))
@@ -377,7 +386,7 @@ class OrderTracker:
                 out.append(self._cancel(order, "not yet terminal", now))
         for state in self._venues.values():
             owed, has_open = self._owes_fills(state.venue), self._has_open(state.venue)
-            out += state.tick(now, owes_fills=owed, has_open=has_open, lookback_s=self._recovery_lookback_s)
+            out += state.tick(now, owes_fills=owed, has_open=has_open)
         return tuple(out)
 
     def _queries(self, now: float) -> Iterable[Message]:
@@ -417,7 +426,7 @@ class OrderTracker:
         """Who is built anew did not hear of earlier reconciliations: live venues are read once more."""
         for state in self._venues.values():
             if state.is_live and not state.audit.is_open:
-                yield from state.begin_round(now, self._recovery_lookback_s)
+                yield from state.begin_round(now)
 
     # ---- bookkeeping ---------------------------------------------------------------------------------------------------------
 
@@ -455,6 +464,7 @@ class OrderTracker:
             self._by_venue_id[(order.place.venue, order.venue_order_id)] = order
         if not (order.is_closed and order.is_fully_recorded):
             self._active[order.place.client_order_id] = order
+            self._venues[order.place.venue].is_busy = True
 
     def _remember_trade(self, key: tuple[VenueId, TradeId]) -> None:
         self._trades[key] = None

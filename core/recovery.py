@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from decimal import Decimal
 
 from core.instrument import Instrument
@@ -42,10 +42,10 @@ def explained_positions(state: JournalState | None, instruments: Iterable[Instru
     return found
 
 
-def lookback_s(state: JournalState, wall_ms: int) -> float:
-    """Fills must be read back to the oldest intent without an end, and to the last fill known."""
-    since = [last.venue_time_ms for last in state.last_fills]
-    since += [state.oldest_unsettled_ms] if state.oldest_unsettled_ms is not None else []
+def lookback_s(state: JournalState, venues: Container[VenueId], wall_ms: int) -> float:
+    """Fills must be read back to the oldest intent without an end, and to the last fill known, of the venues that are traded now."""
+    since = [last.venue_time_ms for last in state.last_fills if last.venue in venues]
+    since += [entry.intended_ms for entry in state.unsettled if entry.order.venue in venues]
     return max(wall_ms - min(since, default=wall_ms), 0) / 1000 + MARGIN_S
 
 
@@ -71,7 +71,7 @@ def tracker_of(state: JournalState, policies: dict[VenueId, VenuePolicy], now: f
         positions=positions_of(state, policies),
         seen_trades=state.fill_keys,
         ignore_foreign_before_ms=wall_ms,
-        recovery_lookback_s=lookback_s(state, wall_ms),
+        recovery_lookback_s=lookback_s(state, policies, wall_ms),
     )
 
 

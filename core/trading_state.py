@@ -199,8 +199,6 @@ class TradingStateMachine:
         reason = self._worry(now)
         if reason is None:
             return self._move(TradingState.ACTIVE, "all feeds live, reconciled, flat delta", now) if self._may_rise() else ()
-        if self.state is TradingState.STARTING and not self._may_rise():
-            return ()
         return self._move(TradingState.REDUCING, reason, now)
 
     def _worry(self, now: float) -> str | None:

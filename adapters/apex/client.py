@@ -184,7 +184,7 @@ class ApexQueryLane:
             venue=VENUE,
             symbol=command.symbol,
             fills=tuple(fill for fill in fills if fill.venue_time_ms >= since_ms),
-            since_ms=since_ms,
+            lookback_s=command.lookback_s,
             asked_at=asked_at,
             received_at=self._api.now(),
         )

@@ -250,7 +250,7 @@ class GrvtQueryLane:
                 venue=VENUE,
                 symbol=command.symbol,
                 fills=fills,
-                since_ms=since_ms,
+                lookback_s=command.lookback_s,
                 asked_at=asked_at,
                 received_at=now,
                 source=Source.REST,

@@ -111,15 +111,17 @@ def book(bid: str = "2999", venue: VenueId = GRVT) -> BookUpdated:
 
 
 class FakeJournal:
-    """Keeps everything in memory; ``fails`` makes every write raise."""
+    """Keeps everything in memory; ``fails`` makes every write raise, ``takes`` is what an intent waits for."""
 
     def __init__(self, routed: Routed) -> None:
         self._routed = routed
         self.fails = False
+        self.takes: Callable[[], None] = lambda: None
         self.notes: list[Message] = []
 
     def record_intent(self, order: PlaceOrder, epoch: int) -> None:
         self._check()
+        self.takes()
         self._routed.note(f"intent {order.client_order_id} of epoch {epoch}")
 
     def note(self, message: Message) -> None:

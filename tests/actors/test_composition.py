@@ -134,8 +134,10 @@ class QuietVenue:
         return (OpenOrdersFetched(venue=self.name, symbol=command.symbol, orders=(), asked_at=now, received_at=now),)
 
     def fetch_fills(self, command: FetchFills) -> tuple[Message, ...]:
-        now, since_ms = time.monotonic(), int((time.time() - command.lookback_s) * 1000)
-        return (FillsFetched(venue=self.name, symbol=command.symbol, fills=(), since_ms=since_ms, asked_at=now, received_at=now),)
+        now, lookback_s = time.monotonic(), command.lookback_s
+        return (
+            FillsFetched(venue=self.name, symbol=command.symbol, fills=(), lookback_s=lookback_s, asked_at=now, received_at=now),
+        )
 
     def fetch_position(self, command: FetchPosition) -> tuple[Message, ...]:
         now = time.monotonic()

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pykka
+import pytest
 
+import actors.order_gateway
 from actors.base import HealthRequest
 from actors.order_gateway import DryLane, OrderGateway
 from core.messages import (
@@ -47,6 +51,31 @@ class Rig:
         self.ref: pykka.ActorRef[Any] = OrderGateway.start(
             identity("order_gateway.grvt"), GRVT, lane, gate, self.journal, self.routed, epoch=5
         )
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The gateway's monotonic clock stands at the last of these."""
+    times = [5.0]
+    monkeypatch.setattr(actors.order_gateway, "time", SimpleNamespace(monotonic=lambda: times[-1]))
+    return times
+
+
+def test_the_bound_of_an_order_counts_from_its_send(clock: list[float]) -> None:
+    """A slow disk must not use up the time after which the venue's silence means that nothing came."""
+    rig = Rig()
+    rig.journal.takes = lambda: clock.append(8.0)
+    rig.ref.tell(order())
+    assert 8.0 == rig.routed.until(OrderSubmitted).at
+
+
+def test_an_order_that_is_wanted_no_more_once_written_is_not_sent(clock: list[float]) -> None:
+    """It has an intent, so it is given an end."""
+    rig = Rig()
+    rig.journal.takes = lambda: clock.append(8.0)
+    rig.ref.tell(msgspec.structs.replace(order(), not_after=6.0))
+    steps = [rig.routed.next() for _ in range(3)]
+    assert ["str", "OrderSubmitted", "SubmitNotSent"] == [type(step).__name__ for step in steps]
 
 
 def test_an_order_is_durable_and_told_before_it_is_sent() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 from decimal import Decimal
 from typing import Any
 
@@ -39,9 +40,22 @@ class Rig:
         self.routed = Routed()
         self.journal = FakeJournal(self.routed)
         self.ref: pykka.ActorRef[Any] = OrderTrackerActor.start(
-            identity("order_tracker"), OrderTracker({GRVT: POLICY}), self.journal, self.routed
+            identity("order_tracker"), lambda: OrderTracker({GRVT: POLICY}), self.journal, self.routed
         )
         self.ref.tell(OrderSubmitted(order=order(), at=1.0))
+
+
+def test_it_can_be_told_of_orders_before_it_reads_the_journal() -> None:
+    """An order that a gateway sends in between is in the inbox or in the journal, or in both; the other way round it would be in neither."""
+    routed, steps = Routed(), queue.SimpleQueue[str]()
+
+    def build() -> OrderTracker:
+        steps.put("built")
+        return OrderTracker({GRVT: POLICY})
+
+    who = identity("order_tracker")._replace(enter=lambda _: steps.put("entered"))
+    OrderTrackerActor.start(who, build, FakeJournal(routed), routed)
+    assert ["entered", "built"] == [steps.get(timeout=GUARD_S) for _ in range(2)]
 
 
 def test_a_fill_is_noted_before_it_is_told() -> None:

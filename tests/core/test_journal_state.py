@@ -123,9 +123,10 @@ def test_venue_order_id_comes_from_the_acceptance() -> None:
     assert "0xabc" == fold(intent(1), accepted).orders[0].venue_order_id
 
 
-def test_backfill_starts_at_the_oldest_unsettled_intent() -> None:
-    """Order 1 (100 ms) is closed, 2 (102 ms) and 3 are not."""
-    assert 102 == fold(intent(1), changed(1, OrderState.CANCELED), intent(2), intent(3)).oldest_unsettled_ms
+def test_orders_without_a_known_end_are_unsettled() -> None:
+    """Order 1 is closed, 2 (102 ms) and 3 are not; a fill backfill reaches back to the oldest."""
+    state = fold(intent(1), changed(1, OrderState.CANCELED), intent(2), intent(3))
+    assert (2, 102) == (len(state.unsettled), min(entry.intended_ms for entry in state.unsettled))
 
 
 def test_last_fill_of_each_venue_is_its_newest() -> None:

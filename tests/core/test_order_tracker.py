@@ -55,6 +55,7 @@ from tests.core.builders import (
     of_type,
     place,
     report,
+    snapshot,
     submitted,
 )
 
@@ -101,7 +102,9 @@ def unknown(order: PlaceOrder, at: float = 0.0) -> SubmitUnknown:
 
 def fills_fetched(order: PlaceOrder, *quantities: tuple[str, str], asked_at: float = 0.0) -> FillsFetched:
     fills = tuple(fill(order, trade_id, quantity, source=Source.REST) for trade_id, quantity in quantities)
-    return FillsFetched(venue=order.venue, symbol=order.symbol, fills=fills, since_ms=0, asked_at=asked_at, received_at=asked_at)
+    return FillsFetched(
+        venue=order.venue, symbol=order.symbol, fills=fills, lookback_s=asked_at, asked_at=asked_at, received_at=asked_at
+    )
 
 
 def open_orders(order: PlaceOrder, *orders: OrderReported, asked_at: float) -> OpenOrdersFetched:
@@ -609,6 +612,32 @@ def test_requests_of_two_epochs_do_not_add_up() -> None:
     rig = Rig(MAKER)
     rig.do(LedgerRequested(owner="hedger", epoch=1, via=GRVT))
     assert () == rig.do(LedgerRequested(owner="hedger", epoch=2, via=BACKPACK))
+
+
+@pytest.mark.parametrize("role", [Role.TP, Role.SL])
+def test_an_exit_of_an_earlier_life_is_asked_for_and_left_standing(role: Role) -> None:
+    """It protects a position; only one that the venue does not show is bounded."""
+    leg = place(3, venue=GRVT, role=role, reduce_only=True)
+    rig = Rig(orders=[restored(leg, None, -5.0)])
+    out = [*rig.tracker.start(0.0), *(message for _, message in rig.run(0.0, 1.0))]
+    assert ([], [leg.client_order_id]) == (
+        of_type(out, CancelOrder),
+        [query.client_order_id for query in of_type(out, QueryOrder)],
+    )
+
+
+def test_fills_of_standing_orders_are_audited_from_the_start() -> None:
+    """Nothing has been placed in this life, and what was placed in the last may fill."""
+    rig = Rig(orders=[restored(MAKER, snapshot(MAKER, S.ACCEPTED), -5.0)])
+    assert [True, False] == [rig.tracker._venues[venue].is_busy for venue in (GRVT, BACKPACK)]
+
+
+def test_an_order_concluded_dead_may_be_shown_alive_in_the_next_life_too() -> None:
+    """Inference is never proof against evidence, whoever drew it."""
+    dead = snapshot(MAKER, S.EXPIRED, is_inferred=True)
+    rig = Rig(orders=[restored(MAKER, dead, -5.0)])
+    rig.do(report(MAKER, S.ACCEPTED))
+    assert S.ACCEPTED is rig.state(MAKER)
 
 
 def test_seen_trades_and_closed_orders_are_bounded() -> None:

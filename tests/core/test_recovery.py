@@ -122,16 +122,21 @@ def test_a_clock_that_went_back_never_puts_an_order_into_the_future() -> None:
 
 
 def test_fills_are_read_back_to_the_oldest_order_without_an_end() -> None:
-    assert 10.0 + MARGIN_S == lookback_s(fold(intent(MAKER)), WALL_MS)
+    assert 10.0 + MARGIN_S == lookback_s(fold(intent(MAKER)), VENUES, WALL_MS)
 
 
 def test_fills_are_read_back_to_the_last_fill_known() -> None:
     state = fold(intent(MAKER), filled(MAKER, "t1", "0.10"), changed(MAKER, OrderState.FILLED, "0.10"))
-    assert (WALL_MS - 1_000) / 1000 + MARGIN_S == lookback_s(state, WALL_MS)
+    assert (WALL_MS - 1_000) / 1000 + MARGIN_S == lookback_s(state, VENUES, WALL_MS)
+
+
+def test_venues_that_are_traded_no_more_do_not_count() -> None:
+    """An order of last month at another venue is no reason to read a month of this one's fills."""
+    assert MARGIN_S == lookback_s(fold(intent(MAKER)), {BACKPACK}, WALL_MS)
 
 
 def test_an_empty_journal_reads_the_margin_only() -> None:
-    assert MARGIN_S == lookback_s(fold(), WALL_MS)
+    assert MARGIN_S == lookback_s(fold(), VENUES, WALL_MS)
 
 
 def test_an_order_that_provably_never_left_does_not_come_back() -> None:

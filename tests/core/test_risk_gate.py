@@ -312,7 +312,7 @@ class Market:
         self.living[number] = (order, done)
         trade = fill(order, f"{number}-{done}", str(part))
         once_more = FillsFetched(
-            venue=order.venue, symbol=order.symbol, fills=(trade,), since_ms=0, asked_at=self.now, received_at=self.now
+            venue=order.venue, symbol=order.symbol, fills=(trade,), lookback_s=self.now, asked_at=self.now, received_at=self.now
         )
         self.facts += [trade, once_more] if self.chance.random() < 0.8 else [once_more]
         if done == order.quantity:

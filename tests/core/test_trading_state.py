@@ -53,6 +53,13 @@ def test_a_judge_built_anew_may_hear_of_the_reconciliation_before_the_streams() 
     assert T.ACTIVE is made.state
 
 
+def test_a_judge_built_anew_acts_on_what_it_learns_before_it_may_rise() -> None:
+    """The gates still go by what its predecessor said: a loss, a stranger, a mismatch of now is told at once."""
+    made = machine()
+    out = made.handle(PositionMismatch(venue=BACKPACK, reported=D("1"), expected=D("0"), at=1.0), 1.0)
+    assert [T.REDUCING] == [message.state for message in out if isinstance(message, TradingStateChanged)]
+
+
 def test_losses_of_earlier_lives_count_towards_the_limit_until_they_are_a_day_old() -> None:
     """They hold the way up closed, and open it when they have aged out."""
     made = TradingStateMachine(VENUES, D("0.01"), D("5"), results=[Result(D("-6"), -100.0)], owner="risk")
@@ -238,7 +245,7 @@ def test_refusals_before_the_first_start_alarm_too() -> None:
     """A wrong key: it will never start, and says why."""
     made = machine()
     out = [message for told in refused(times=3) for message in made.handle(told, 1.0)]
-    assert (T.STARTING, 1) == (made.state, len([message for message in out if isinstance(message, Alert)]))
+    assert (T.REDUCING, 1) == (made.state, len([message for message in out if isinstance(message, Alert)]))
 
 
 def test_a_stream_that_is_live_again_was_refused_by_mistake() -> None:

@@ -8,11 +8,13 @@ from core.venue_watch import (
     BRACKET_AUDIT_S,
     FILL_FETCH_DELAY_S,
     FILLS_AUDIT_S,
+    FILLS_LOOKBACK_MAX_S,
     FILLS_MISSING_ALARM_S,
     ORDERS_AUDIT_S,
     POSITION_AUDIT_S,
     RECONCILE_RETRY_S,
     REREAD_PAUSE_S,
+    ROUND_ALARM_S,
     SECOND_ROUND_S,
     VenuePolicy,
     VenueWatch,
@@ -32,11 +34,11 @@ def watch(*, is_live: bool = True, position: str = "0", audit_s: float | None = 
 def run(made: VenueWatch, start: float, end: float, *, owes: bool = False, is_open: bool = False) -> list[tuple[float, Message]]:
     """Half-second ticks of the span with their messages."""
     ticks = [start + step * 0.5 for step in range(int((end - start) * 2) + 1)]
-    return [(now, m) for now in ticks for m in made.tick(now, owes_fills=owes, has_open=is_open, lookback_s=60.0)]
+    return [(now, m) for now in ticks for m in made.tick(now, owes_fills=owes, has_open=is_open)]
 
 
 def answer(made: VenueWatch, asked_at: float, quantity: str = "0") -> None:
-    made.audit.fetched("fills", asked_at)
+    made.fills_read(asked_at, 60.0)
     made.audit.fetched("orders", asked_at)
     made.audit.reported(D(quantity), asked_at=asked_at)
 
@@ -46,14 +48,14 @@ def kinds(messages: list[tuple[float, Message]]) -> set[type[Message]]:
 
 
 def test_a_return_is_read_completely_and_urgently() -> None:
-    out = watch().came_back(5.0, 60.0)
+    out = watch().came_back(5.0)
     fetch = next(message for message in out if isinstance(message, FetchFills))
     assert (ROUND, Priority.P1) == ({type(message) for message in out}, fetch.priority)
 
 
 def test_a_return_is_read_a_second_time_to_show_continuity() -> None:
     made = watch()
-    made.came_back(5.0, 60.0)
+    made.came_back(5.0)
     answer(made, 5.0)
     made.judge(5.1)
     assert kinds(run(made, 5.5, 5.0 + SECOND_ROUND_S)) >= ROUND
@@ -61,20 +63,49 @@ def test_a_return_is_read_a_second_time_to_show_continuity() -> None:
 
 def test_an_unanswered_round_is_asked_again() -> None:
     made = watch()
-    made.came_back(5.0, 60.0)
+    made.came_back(5.0)
     assert kinds(run(made, 5.5, 5.0 + RECONCILE_RETRY_S)) >= ROUND
 
 
 def test_the_lookback_covers_the_outage_and_its_margin() -> None:
     made = watch()
-    made.went_away(100.0)
-    fetch = next(message for message in made.came_back(400.0, 60.0) if isinstance(message, FetchFills))
+    made.fills_read(100.0, 100.0)
+    made.went_away(101.0)
+    fetch = next(message for message in made.came_back(400.0) if isinstance(message, FetchFills))
     assert 360.0 == fetch.lookback_s
+
+
+def test_a_read_of_the_outage_that_fails_is_made_again_as_long() -> None:
+    """The first answer may be a 503: what filled in the outage is read all the same, and the round waits for it."""
+    made = watch()
+    made.fills_read(100.0, 100.0)
+    made.came_back(400.0)
+    made.fills_read(401.0, 60.0)
+    short = made.audit.missing
+    again = [message.lookback_s for _, message in run(made, 400.5, 403.0) if isinstance(message, FetchFills)]
+    made.fills_read(402.5, again[0])
+    assert (True, True, False) == ("fills" in short, again[0] >= 360.0, "fills" in made.audit.missing)
+
+
+def test_fills_that_no_history_shows_are_sought_ever_farther_back() -> None:
+    """A machine that slept has a clock that stood still while the venue traded."""
+    made = watch()
+    made.expect_fills(0.0)
+    told = [message for _, message in run(made, 0.0, 300.0, owes=True) if isinstance(message, FetchFills)]
+    assert FILLS_LOOKBACK_MAX_S == max(fetch.lookback_s for fetch in told)
+
+
+def test_a_round_that_does_not_end_is_told_once_with_what_it_lacks() -> None:
+    made = watch()
+    made.came_back(0.0)
+    made.fills_read(1.0, 60.0)
+    alarms = [message for _, message in run(made, 1.0, 3 * ROUND_ALARM_S) if isinstance(message, Alert)]
+    assert ["grvt has not been reconciled for 60 s; still without: orders, position"] == [alarm.text for alarm in alarms]
 
 
 def test_an_outage_cancels_the_round_that_was_under_way() -> None:
     made = watch(is_live=False)
-    made.came_back(5.0, 60.0)
+    made.came_back(5.0)
     made.went_away(6.0)
     assert [] == run(made, 6.0, 30.0)
 
@@ -83,7 +114,7 @@ def refuse_frames(made: VenueWatch, start: float, end: float) -> list[tuple[floa
     """A refused frame every tenth of a second of the span, each read answered at once; what was asked for, with its time."""
     out = []
     for now in (start + step * 0.1 for step in range(round((end - start) * 10))):
-        asked = made.tick(now, owes_fills=False, has_open=False, lookback_s=60.0) + made.frame_rejected(now)
+        asked = made.tick(now, owes_fills=False, has_open=False) + made.frame_rejected(now)
         out += [(now, message) for message in asked]
         answer(made, now)
         made.judge(now)
@@ -121,7 +152,7 @@ def test_the_last_of_many_refused_frames_is_read_after_too() -> None:
 def test_a_frame_refused_during_a_round_waits_for_its_end() -> None:
     """A round that begins anew with every frame would never end on a throttled venue; one that has begun may have read too early."""
     made = watch()
-    made.begin_round(5.0, 60.0)
+    made.begin_round(5.0)
     during = made.frame_rejected(5.1)
     answer(made, 5.0)
     made.judge(5.2)
@@ -198,8 +229,8 @@ def test_a_difference_that_passes_is_not_asked_about() -> None:
 def test_missing_fills_are_fetched_after_a_moment_and_again() -> None:
     made = watch()
     made.expect_fills(1_000.0)
-    made.tick(1_000.0, owes_fills=True, has_open=False, lookback_s=60.0)
-    before = made.tick(1_000.0 + FILL_FETCH_DELAY_S / 2, owes_fills=True, has_open=False, lookback_s=60.0)
+    made.tick(1_000.0, owes_fills=True, has_open=False)
+    before = made.tick(1_000.0 + FILL_FETCH_DELAY_S / 2, owes_fills=True, has_open=False)
     asked = [now for now, message in run(made, 1_000.5, 1_003.0, owes=True) if isinstance(message, FetchFills)]
     assert ((), True) == (before, len(asked) >= 3)
 
@@ -213,9 +244,9 @@ def test_fills_that_stay_missing_alarm_once() -> None:
 
 def test_fills_that_arrived_are_not_asked_for() -> None:
     made = watch()
-    made.tick(1_000.0, owes_fills=False, has_open=False, lookback_s=60.0)
+    made.tick(1_000.0, owes_fills=False, has_open=False)
     made.expect_fills(1_000.0)
-    assert () == made.tick(1_001.0, owes_fills=False, has_open=False, lookback_s=60.0)
+    assert () == made.tick(1_001.0, owes_fills=False, has_open=False)
 
 
 def test_without_a_live_feed_nothing_is_audited_on_a_schedule() -> None:
@@ -228,7 +259,7 @@ def test_without_a_live_feed_nothing_is_audited_on_a_schedule() -> None:
 def test_no_tick_is_needed_before_the_deadline() -> None:
     """Whatever is due, the deadline says so: an actor that sleeps until then misses nothing."""
     made = watch()
-    made.came_back(1_000.0, 60.0)
+    made.came_back(1_000.0)
     answer(made, 1_000.0)
     made.judge(1_000.0)
     made.frame_rejected(1_000.0)
@@ -238,8 +269,8 @@ def test_no_tick_is_needed_before_the_deadline() -> None:
     for _ in range(20):
         due = made.deadline(has_open=True)
         assert due is not None
-        early = made.tick(due - 0.01, owes_fills=False, has_open=True, lookback_s=60.0)
-        late = made.tick(due, owes_fills=False, has_open=True, lookback_s=60.0)
+        early = made.tick(due - 0.01, owes_fills=False, has_open=True)
+        late = made.tick(due, owes_fills=False, has_open=True)
         assert ((), True) == (early, bool(late))
         answer(made, due)
         made.judge(due)

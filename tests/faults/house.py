@@ -408,7 +408,7 @@ class LocalVenue:
             venue=self.name,
             symbol=self.symbol,
             fills=fills,
-            since_ms=int(since * 1000),
+            lookback_s=command.lookback_s,
             asked_at=now,
             received_at=time.monotonic(),
         )

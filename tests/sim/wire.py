@@ -305,7 +305,7 @@ class Wire:
                     venue=venue,
                     symbol=symbol,
                     fills=fills,
-                    since_ms=int(since_s * 1000),
+                    lookback_s=query.lookback_s,
                     asked_at=asked_at,
                     received_at=received_at,
                 )

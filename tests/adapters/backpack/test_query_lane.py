@@ -176,11 +176,11 @@ def test_pages_share_one_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_fetched_fills_are_those_since_the_lookback() -> None:
-    """Older rows and other symbols are not part of the answer; since_ms is the venue's clock."""
+    """Older rows and other symbols are not part of the answer; what is older goes by the venue's clock."""
     rows = [fill_row(1, timestamp=WALL_MS), fill_row(2, timestamp=WALL_MS - 60_001), fill_row(3, symbol="SOL_USDC_PERP")]
     [answer] = lane_of(ok(rows))[0].fetch_fills(FetchFills(venue=VENUE, symbol=SYMBOL, lookback_s=60.0))
     assert isinstance(answer, FillsFetched)
-    assert ([fill.trade_id for fill in answer.fills], answer.since_ms) == (["1"], WALL_MS - 60_000)
+    assert ([fill.trade_id for fill in answer.fills], answer.lookback_s) == (["1"], 60.0)
 
 
 def test_open_orders_are_those_of_the_symbol() -> None:

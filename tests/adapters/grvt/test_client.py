@@ -436,7 +436,7 @@ def test_fills_are_paged_to_the_end() -> None:
     fetched = rig.query.fetch_fills(FILLS)[0]
     assert isinstance(fetched, FillsFetched)
     since_ms = int(rig.clock.wall * 1000) + 500 - 60_000
-    assert (["1-1", "2-1"], since_ms) == ([fill.trade_id for fill in fetched.fills], fetched.since_ms)
+    assert (["1-1", "2-1"], 60.0) == ([fill.trade_id for fill in fetched.fills], fetched.lookback_s)
     sent = [(body["cursor"], body["start_time"]) for body in rig.rest.bodies()]
     assert [("", str(since_ms * 1_000_000)), ("abc", str(since_ms * 1_000_000))] == sent
 
