@@ -15,10 +15,13 @@ from tests.process.kit import World, by_night, until
 @pytest.mark.parametrize("seconds", [1.0, *by_night(3.0, 8.0, 35.0)])
 def test_a_fill_during_a_suspension_is_hedged_after_it(world: World, seconds: float) -> None:
     """Its quote was taken while it stood still; nobody is taken for wedged, nothing is started anew, and it trades on."""
+    world.venues.post("/market", freeze=True)
     bot = world.run()
     world.until_quoting()
     with suspended(bot, seconds):
-        until(lambda: all(map(world.hit, world.venues.get("/orders")["grvt"])) or True, "the quote to be taken")
+        world.take_quotes()
+        assert 0 != world.venues.ledger().net
+    world.venues.post("/market", freeze=False)
     world.until_filled_anew()
     until(lambda: world.venues.ledger().net == 0, "everything hedged")
     assert set() == restarted(world, bot)

@@ -25,7 +25,10 @@ class Paper:
 
     def run(self, *arguments: str) -> Bot:
         bot = Bot(self.folder / "bot", ["paper", *arguments], {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"})
-        bot.wait()
+        try:
+            bot.wait()
+        finally:
+            bot.kill()
         return bot
 
     @property

@@ -201,10 +201,16 @@ class CutTLS:
             return result or b""
 
 
+_CLOSED: list[socket.socket] = []
+"""Bound and not listening, for as long as this process lives: nobody else is given their ports."""
+
+
 def closed_port() -> int:
     """A port on which nothing listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
+    keeper = socket.socket()
+    keeper.bind(("127.0.0.1", 0))
+    _CLOSED.append(keeper)
+    port: int = keeper.getsockname()[1]
     return port
 
 
