@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.process.canaries import searched
 from tests.process.kit import ROOT, Bot, World, until
 
 NEEDS_SIGNER = pytest.mark.skipif(
@@ -122,12 +123,8 @@ class ApexWorld(World):
 
 
 def apex_world(folder: Path) -> Iterator[ApexWorld]:
-    """For fixtures: a world that is closed whatever happens."""
-    world = ApexWorld(folder)
-    try:
-        yield world
-    finally:
-        world.close()
+    """For fixtures: a world that is closed whatever happens, and then searched for credentials."""
+    yield from searched(folder, ApexWorld)
 
 
 def assert_ended_flat(world: ApexWorld, bot: Bot) -> None:

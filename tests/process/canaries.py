@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, quote_plus
 
 from tests.process.kit import World
@@ -42,8 +43,8 @@ def leaks(world: World) -> list[tuple[str, str]]:
     ]
 
 
-def searched(folder: Path) -> Iterator[World]:
-    """For fixtures: a world that is closed whatever happens, and then searched."""
-    with closing(World(folder)) as world:
+def searched(folder: Path, make: Callable[[Path], Any] = World) -> Iterator[Any]:
+    """For fixtures: the world that ``make`` makes of a folder, closed whatever happens, and then searched."""
+    with closing(make(folder)) as world:
         yield world
     assert [] == leaks(world)

@@ -16,7 +16,7 @@ import time
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
@@ -362,12 +362,3 @@ def printed_residue(output: str) -> dict[str, Decimal]:
         if line.startswith("left at ") and words[3] in ("BUY", "SELL"):
             found[words[2].rstrip(":")] = Decimal(words[4]) * (1 if words[3] == "BUY" else -1)
     return found
-
-
-def opened(folder: Path, *simulator_arguments: str) -> Iterator[World]:
-    """For fixtures: a world that is closed whatever happens."""
-    world = World(folder, *simulator_arguments)
-    try:
-        yield world
-    finally:
-        world.close()

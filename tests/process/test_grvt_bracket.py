@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.process.bracket import BracketWorld
+from tests.process.canaries import searched
 from tests.process.kit import ETH, by_night, until
 
 EDITS = {
@@ -22,9 +23,7 @@ EDITS = {
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[BracketWorld]:
-    made = BracketWorld(tmp_path, "grvt", ETH["grvt"], "grvt-bracket.toml", EDITS)
-    yield made
-    made.close()
+    yield from searched(tmp_path, lambda folder: BracketWorld(folder, "grvt", ETH["grvt"], "grvt-bracket.toml", EDITS))
 
 
 @pytest.mark.night

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +11,7 @@ import pytest
 
 from adapters.journal import SqliteJournal
 from tests.process.bracket_kit import NEEDS_SIGNER, PLACE, ApexWorld
+from tests.process.canaries import searched
 from tests.process.kit import CREATE, Bot, World, by_night, until
 
 SPREAD = r"p50 \d+\.\d ms, p99 \d+\.\d ms \({n} samples\)"
@@ -77,9 +77,7 @@ class Bench(NamedTuple):
 @pytest.fixture
 def bench(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Bench]:
     venue = request.param
-    world = ApexWorld(tmp_path) if venue == "apex" else World(tmp_path)
-    with ExitStack() as stack:
-        stack.callback(world.close)
+    for world in searched(tmp_path, ApexWorld if venue == "apex" else World):
         yield Bench(venue, world)
 
 

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.process.kit import ETH, World, opened
+from tests.process.canaries import searched
+from tests.process.kit import ETH, World
 
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """Venues that no test of this file ever changes."""
-    yield from opened(tmp_path_factory.mktemp("refusals"))
+    yield from searched(tmp_path_factory.mktemp("refusals"))
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def world(shared: World) -> World:
 @pytest.fixture
 def own(tmp_path: Path) -> Iterator[World]:
     """For the tests that do something to venues or state folder."""
-    yield from opened(tmp_path)
+    yield from searched(tmp_path)
 
 
 def refused(world: World, *arguments: str) -> tuple[int, str]:
