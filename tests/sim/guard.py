@@ -12,6 +12,7 @@ from functools import partial
 
 from core.messages import (
     Alert,
+    CancelOrder,
     FillReported,
     FillsFetched,
     LedgerRequested,
@@ -39,7 +40,8 @@ STOP_WITHIN_S = 5.0
 MISMATCH_WITHIN_S = 13.0
 """Ten seconds of tolerance, and the time until the next look at the position."""
 DISK_WITHIN_S = 2.0
-HEDGE_WAIT_S = 0.05
+URGENT_WAIT_S = 0.05
+"""A hedge or a cancel, behind whatever else waits for its limiter."""
 WINDOWS_S = (1.0, 10.0)
 STEPPED_S = 10.0
 """How far the wall clock may be from the venue's when a life begins: a stranger's fill from before it is not judged."""
@@ -63,6 +65,7 @@ class Guard:
         self._fences: dict[tuple[VenueId, str], int] = {}
         self._sent: deque[float] = deque()
         self._decided: dict[ClientOrderId, float] = {}
+        self._cancelled: dict[ClientOrderId, float] = {}
         self._alarmed: dict[str, float] = {}
         self._strangers: set[tuple[VenueId, str]] = set()
         self._stranger_at: float | None = None
@@ -73,6 +76,7 @@ class Guard:
         self._hearers: dict[type[Message], Callable[[str, Message], None]] = {
             LedgerRequested: self._fence,
             PlaceOrder: self._order,
+            CancelOrder: self._cancel,
             OrderDenied: self._denied,
             Alert: self._alarm,
             PositionReported: self._position,
@@ -87,6 +91,7 @@ class Guard:
     def born(self) -> None:
         self._fences.clear()
         self._budget.clear()
+        self._cancelled.clear()
         self.restarted(RISK)
         self.restarted(TRACKER)
 
@@ -150,8 +155,17 @@ class Guard:
             self._decided[order.client_order_id] = self._engine.now
         elif order.client_order_id in self._decided:
             waited_s = self._engine.now - self._decided.pop(order.client_order_id)
-            if waited_s > HEDGE_WAIT_S and not self._was_disturbed(waited_s):
+            if waited_s > URGENT_WAIT_S and not self._was_disturbed(waited_s):
                 self._inspector.fail(f"I14: hedge {order.client_order_id} waited {waited_s:.2f} s for the limiter")
+
+    def _cancel(self, sender: str, command: CancelOrder) -> None:
+        """I14, D14: neither reads nor a venue's 429 keep a cancel back."""
+        if not sender.startswith("rate_limiter."):
+            self._cancelled.setdefault(command.client_order_id, self._engine.now)
+            return
+        waited_s = self._engine.now - self._cancelled.pop(command.client_order_id, self._engine.now)
+        if waited_s > URGENT_WAIT_S and not self._was_disturbed(waited_s):
+            self._inspector.fail(f"I14: cancel of {command.client_order_id} waited {waited_s:.2f} s for the limiter")
 
     def _denied(self, sender: str, message: OrderDenied) -> None:
         if sender.startswith("rate_limiter.") and message.role is not Role.MAKER and not self._was_disturbed(DISTURBED_S):

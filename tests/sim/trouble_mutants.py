@@ -10,6 +10,7 @@ import msgspec
 from core.hedge_planner import HedgePlanner
 from core.messages import (
     Alert,
+    CancelOrder,
     FillReported,
     ForeignActivity,
     Message,
@@ -19,10 +20,10 @@ from core.messages import (
 )
 from core.order_tracker import OrderTracker
 from core.quoter import Quoter
-from core.rate_limiter import RateLimiter
+from core.rate_limiter import Command, RateLimiter
 from core.risk_gate import Denial, RiskGate
 from core.trading_state import TradingStateMachine
-from core.types import ZERO, Liquidity, Side, Source, TradeId, VenueId
+from core.types import ZERO, Liquidity, Priority, Side, Source, TradeId, VenueId
 from tests.sim.bot import Parts
 from tests.sim.journal import SimJournal
 from tests.sim.lanes import GatewayNode
@@ -134,6 +135,17 @@ class _Impatient(RateLimiter):
         return super()._slow_down(msgspec.structs.replace(refusal, retry_after_s=min(refusal.retry_after_s or 1.0, 1.0)), now)
 
 
+class _CancelsQueue(RateLimiter):
+    """A cancel is a request like any other: it waits behind the reads, and out every pause."""
+
+    def _admit(self, command: Command, now: float) -> tuple[Message, ...]:
+        refused = super()._admit(command, now)
+        if isinstance(command, CancelOrder):
+            key, waiting = self._queues[Priority.P0, "cancel"].popitem()
+            self._queues[Priority.P3, "cancel"][key] = waiting
+        return refused
+
+
 class _SameIds(SimJournal):
     def __init__(self, wall_ms: Callable[[], int], first_client_id: int = 1) -> None:
         super().__init__(wall_ms)
@@ -155,6 +167,7 @@ TROUBLE_MUTANTS: dict[str, Mutant] = {
     ),
     "never-rests": Mutant("a refused quote is tried again at once", Parts(quoter=_NeverRests), 60, since=790),
     "impatient": Mutant("a venue that asks us to wait is asked again after a second", Parts(limiter=_Impatient), 40),
+    "cancels-queue": Mutant("cancels wait behind reads, and until a 429 is over", Parts(limiter=_CancelsQueue), 60, since=160),
     "empty-book-ends": Mutant("an empty hedge book ends the hedge", Parts(planner=_EmptyBookIsTheEnd), 60, since=80),
     "meets-its-quote": Mutant("an unwind is sent while the quote may rest", Parts(planner=_MeetsItsQuote), 60, since=130),
     "no-fence": Mutant("a core that was replaced goes on placing orders", Parts(gate=_NoFence), 60, since=160),
