@@ -66,6 +66,19 @@ def test_a_stop_during_start_up_first_clears_up_after_a_killed_run(world: World,
     assert ([], 0, 0 if ledger.is_flat else 3, "") == (ledger.open_orders, ledger.net, code, bot.stderr)
 
 
+def test_a_killed_run_that_is_not_followed_by_another_leaves_no_quote(world: World) -> None:
+    """Within half a minute the venue's dead-man switch, which the run had kept winding up, cancels what nobody else will."""
+    world.venues.post("/market", freeze=True)
+    bot = world.run()
+    world.until_quoting()
+    until(lambda: world.venues.count("grvt", "cancel_on_disconnect", "200"), "the switch to be set")
+    bot.kill()
+    (left,) = world.venues.open_orders()
+    until(lambda: not world.venues.open_orders(), "the venue's own cancel")
+    (ended,) = [order for _, order in world.venues.ledger().orders if order["order_id"] == left["order_id"]]
+    assert ("CANCELLED", "0") == (ended["status"], ended["filled"])
+
+
 def test_a_daily_loss_is_not_forgotten_by_a_restart(world: World) -> None:
     """The limit is reached, the process killed: the next life neither quotes nor becomes ACTIVE, and says why."""
     world.write_config(change=lambda text: text.replace("[strategy]", '[strategy]\nmax_daily_loss = "0.01"'))

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from tests.process.kit import Bot, World, by_night, printed_residue, until
+from tests.process.kit import CREATE, Bot, World, by_night, printed_residue, until
 
 STOP_SIGNALS = pytest.mark.parametrize("number", [signal.SIGTERM, *by_night(signal.SIGINT)], ids=lambda number: number.name)
 
@@ -36,6 +36,16 @@ def test_a_fill_of_that_moment_is_hedged_before_the_end(world: World, number: si
     bot = world.run()
     world.until_filled()
     assert_left_in_order(world, bot, bot.end(number))
+
+
+@pytest.mark.parametrize("kind", ["lose_request", *by_night("lose_answer", "hang")])
+def test_a_hedge_of_unknown_outcome_is_resolved_before_the_end(world: World, kind: str) -> None:
+    """Nobody knows whether it was executed when the signal comes; the end waits for the proof, and hedges what is still open."""
+    bot = world.run()
+    world.until_active()
+    world.venues.post("/fault", venue="backpack", on=CREATE["backpack"], kind=kind, count=1)
+    until(lambda: world.take_quotes() or world.log("SubmitUnknown"), "an unknown outcome")
+    assert_left_in_order(world, bot, bot.end())
 
 
 @pytest.mark.parametrize("seed", [1, *by_night(*range(2, 12))])
