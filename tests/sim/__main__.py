@@ -8,6 +8,7 @@ import time
 
 from tests.sim.history import History
 from tests.sim.mutants import MUTANTS
+from tests.sim.scenario import Cruelty
 from tests.sim.world import Result, run
 
 NOTHING = History()
@@ -19,7 +20,7 @@ def main() -> int:
     began = time.process_time()
     results = []
     for seed in range(arguments.seed, arguments.seed + arguments.count):
-        result = run(seed, parts, arguments.intensity, is_alone=arguments.alone)
+        result = run(seed, parts, arguments.intensity, is_alone=arguments.alone, only=arguments.only)
         if result.violations or arguments.count == 1:
             _show(result, trace=arguments.trace, books=arguments.books)
         results.append(result._replace(history=NOTHING))
@@ -30,16 +31,20 @@ def main() -> int:
 
 def _sum_up(results: list[Result], took_s: float) -> None:
     count = len(results)
-    exposed = sorted(result.worst_exposed_s for result in results)
     steps = sum(result.steps for result in results)
-    shares = ", ".join(f"p{share} {exposed[min(count * share // 100, count - 1)]:.1f} s" for share in (50, 90, 99))
     print(f"{sum(bool(result.violations) for result in results)} of {count} seeds bad")
     print(
         f"{count / took_s:.1f} seeds and {steps / took_s:.0f} messages per second of processor time; {steps / count:.0f} messages a seed"
     )
-    print(
-        f"{sum(result.fills for result in results) / count:.1f} fills a seed; longest exposure of a seed: {shares}, max {exposed[-1]:.1f} s"
-    )
+    print(f"{sum(result.fills for result in results) / count:.1f} fills a seed")
+    print(f"exposures: {_shares([exposed_s for result in results for exposed_s in result.exposed_s])}")
+    print(f"longest of a seed: {_shares([max(result.exposed_s, default=0.0) for result in results])}")
+
+
+def _shares(seconds: list[float]) -> str:
+    ordered = sorted(seconds) or [0.0]
+    found = ", ".join(f"p{share} {ordered[min(len(ordered) * share // 100, len(ordered) - 1)]:.1f} s" for share in (50, 90, 99))
+    return f"{found}, max {ordered[-1]:.1f} s"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -51,6 +56,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--intensity", type=float, help="instead of the seed's own; 0 = no faults")
     parser.add_argument(
         "--alone", action="store_true", help="without the troubles of trouble.py: nobody else, no operators, no disk"
+    )
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        default=(),
+        choices=Cruelty._fields,
+        metavar="FAULT",
+        help="these faults at their usual rates, no other",
     )
     parser.add_argument("--mutant", choices=sorted(MUTANTS), help="plant this bug")
     return parser

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Collection
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -87,6 +88,34 @@ class Cruelty(NamedTuple):
     clock_step: float = 0.0
 
 
+USUAL = Cruelty(
+    lose_request=0.04,
+    lose_answer=0.06,
+    late=0.05,
+    refuse=0.03,
+    not_sent=0.03,
+    throttle=0.02,
+    slow=0.05,
+    forget=0.03,
+    read_fails=0.10,
+    omit=0.10,
+    history_lag_s=0.8,
+    drop=0.10,
+    duplicate=0.10,
+    delay=0.20,
+    reorder=0.10,
+    garble=0.03,
+    flap=0.03,
+    deaf=0.01,
+    venue_restart=0.008,
+    crash=0.02,
+    actor_crash=0.03,
+    stall=0.05,
+    thin_book=0.02,
+    clock_step=0.5,
+)
+
+
 class Troubles(NamedTuple):
     """Chances per second of trading of what befalls the account, its venues' operators and the disk (trouble.py)."""
 
@@ -159,10 +188,11 @@ class Scenario(NamedTuple):
         return {each.venue: venue_policy(each, _CAPABILITIES[each.venue]) for each in (self.maker, self.hedge)}
 
 
-def scenario_of(seed: int, intensity: float | None = None, *, is_alone: bool = False) -> Scenario:
+def scenario_of(seed: int, intensity: float | None = None, *, is_alone: bool = False, only: Collection[str] = ()) -> Scenario:
     """Every tenth seed has no faults; the others differ in which faults are in play, so that rare ones meet each other too.
 
-    Troubles have dice of their own: a seed ``is_alone`` is the seed without them, down to the last byte.
+    Troubles have dice of their own: a seed ``is_alone`` is the seed without them, down to the last byte. ``only``: these kinds of fault,
+    at their usual rates, and no other.
     """
     dice = random.Random(f"{seed}/scenario")
     drawn = dice.choice((0.5, 1.0, 1.0, 1.0, 1.5, 2.0))
@@ -171,8 +201,8 @@ def scenario_of(seed: int, intensity: float | None = None, *, is_alone: bool = F
     return Scenario(
         seed=seed,
         intensity=level,
-        cruelty=_cruelty(dice, level),
-        troubles=Troubles() if is_alone else _troubles(random.Random(f"{seed}/troubles"), level),
+        cruelty=_confined(_cruelty(dice, level), only),
+        troubles=Troubles() if is_alone or only else _troubles(random.Random(f"{seed}/troubles"), level),
         maker=_instrument(MAKER, "ETH_USDT_Perp", "USDT", maker_lot),
         hedge=_instrument(HEDGE, "ETH_USDC_PERP", "USDC", hedge_lot),
         lifetime_s=dice.choice((8.0, 190.0, 190.0)),
@@ -191,34 +221,12 @@ def _instrument(venue: VenueId, symbol: str, quote: str, lot: Decimal) -> Instru
 
 def _cruelty(dice: random.Random, level: float) -> Cruelty:
     """Usual rates times the level; each kind is left out of a third of the seeds."""
-    usual = Cruelty(
-        lose_request=0.04,
-        lose_answer=0.06,
-        late=0.05,
-        refuse=0.03,
-        not_sent=0.03,
-        throttle=0.02,
-        slow=0.05,
-        forget=0.03,
-        read_fails=0.10,
-        omit=0.10,
-        history_lag_s=0.8,
-        drop=0.10,
-        duplicate=0.10,
-        delay=0.20,
-        reorder=0.10,
-        garble=0.03,
-        flap=0.03,
-        deaf=0.01,
-        venue_restart=0.008,
-        crash=0.02,
-        actor_crash=0.03,
-        stall=0.05,
-        thin_book=0.02,
-        clock_step=0.5,
-    )
-    drawn = Cruelty(*(rate * level * (dice.random() < 0.67) for rate in usual))
+    drawn = Cruelty(*(rate * level * (dice.random() < 0.67) for rate in USUAL))
     return drawn._replace(history_lag_s=min(drawn.history_lag_s, HISTORY_LAG_MAX_S))
+
+
+def _confined(cruelty: Cruelty, only: Collection[str]) -> Cruelty:
+    return cruelty if not only else Cruelty(**{name: getattr(USUAL, name) for name in only})
 
 
 def _troubles(dice: random.Random, level: float) -> Troubles:

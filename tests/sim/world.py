@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 from core.messages import BookUpdated, Message, PlaceOrder
@@ -46,7 +46,7 @@ class Result(NamedTuple):
     violations: tuple[str, ...]
     steps: int
     fills: int
-    worst_exposed_s: float
+    exposed_s: tuple[float, ...]
     history: History
     struck: dict[str, int]
     state: str
@@ -317,9 +317,16 @@ class World:
         self.history.add(self.engine.now, WORLD, text)
 
 
-def run(seed: int, parts: Parts | None = None, intensity: float | None = None, *, is_alone: bool = False) -> Result:
-    """Play one seed; ``is_alone``: without the troubles of trouble.py."""
-    world = World(scenario_of(seed, intensity, is_alone=is_alone), parts if parts is not None else Parts())
+def run(
+    seed: int,
+    parts: Parts | None = None,
+    intensity: float | None = None,
+    *,
+    is_alone: bool = False,
+    only: Collection[str] = (),
+) -> Result:
+    """Play one seed; ``is_alone``: without the troubles of trouble.py, ``only``: with these faults alone."""
+    world = World(scenario_of(seed, intensity, is_alone=is_alone, only=only), parts if parts is not None else Parts())
     try:
         world.run()
     except AssertionError as error:
@@ -329,7 +336,7 @@ def run(seed: int, parts: Parts | None = None, intensity: float | None = None, *
         violations=tuple(world.inspector.violations),
         steps=world.engine.steps,
         fills=len(world.inspector.fills),
-        worst_exposed_s=max((episode.length_s for episode in world.inspector.episodes), default=0.0),
+        exposed_s=tuple(episode.length_s for episode in world.inspector.episodes),
         history=world.history,
         struck=world.nemesis.struck | world.troublemaker.struck,
         state=world.inspector.state.value,
