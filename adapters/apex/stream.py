@@ -27,8 +27,8 @@ from core.types import Channel, Level, Side, Source
 STALE_AFTER_S = 20.0
 """No frame and no pong for this long is a dead connection: the venue itself pings every 15 s."""
 PING_PERIOD_S = 15.0
-DATA_SILENCE_S = 30.0
-"""Neither book nor ticker for this long: a quiet book may say nothing for over 20 s (apex.md §2)."""
+BOOK_SILENCE_S = 30.0
+"""No news of the book for this long: a quiet one may say nothing for over 20 s (apex.md §2). A ticker does not stand in for it."""
 SNAPSHOT_WITHIN_S = 5.0
 MAX_RESYNCS = 5
 RESYNC_WINDOW_S = 30.0
@@ -88,6 +88,7 @@ class _Shown(NamedTuple):
 class ApexMarketSession(_Conversation):
     """Implements ``adapters.transport.stream.Session``: the book of one instrument, with its ticker as a sign of life.
 
+    The ticker confirms a book that says nothing, for as long as a quiet one may; after that its topic may be lost, and the book with it.
     ``more_topics`` (trades, klines) may be named beside them; they are read and count as signs of life, and nothing is told of them.
     """
 
@@ -105,7 +106,7 @@ class ApexMarketSession(_Conversation):
     def _forget(self, now: float) -> None:
         self._book = Book()
         self._update_id: int | None = None
-        self._asked_at = self._data_at = now
+        self._asked_at = self._moved_at = now
         self._venue_time_ms = 0
 
     def opened(self, now: float) -> None:
@@ -134,20 +135,21 @@ class ApexMarketSession(_Conversation):
             case Ack() | Pong():
                 pass
             case BookFrame():
-                self._data_at = now
                 return self._take(found, now)
             case _:
-                self._data_at = now
-                return self._publish(now) if self.is_synced else ()
+                return self._publish(now) if self.is_synced and not self._is_silent(now) else ()
         return ()
 
     def tick(self, now: float) -> Sequence[Message]:
-        if now - self._data_at > DATA_SILENCE_S:
-            raise SessionFailed(f"no market data for {DATA_SILENCE_S:g} s")
+        if self._is_silent(now):
+            raise SessionFailed(f"no news of the book for {BOOK_SILENCE_S:g} s")
         if not self.is_synced and now - self._asked_at > SNAPSHOT_WITHIN_S:
             raise SessionFailed(f"no snapshot of the book within {SNAPSHOT_WITHIN_S:g} s")
         self._keep_alive(now)
         return ()
+
+    def _is_silent(self, now: float) -> bool:
+        return now - self._moved_at > BOOK_SILENCE_S
 
     def _take(self, frame: BookFrame, now: float) -> Sequence[Message]:
         """A snapshot sets the base, whatever its number; a delta must be the next one (apex.md §2). The last one again is a double."""
@@ -163,6 +165,7 @@ class ApexMarketSession(_Conversation):
             return self._start_over(f"book crossed at update {frame.update_id}", now)
         self._update_id = frame.update_id
         self._venue_time_ms = frame.venue_time_ms
+        self._moved_at = now
         return self._publish(now)
 
     def _start_over(self, reason: str, now: float) -> Sequence[Message]:

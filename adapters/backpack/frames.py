@@ -37,9 +37,10 @@ class Complaint(NamedTuple):
 
 
 class Touch(NamedTuple):
-    """A bookTicker frame: proof that the market data flows, and nothing else."""
+    """A bookTicker frame: how far the book has come by now, in the update ids of the depth, and nothing else."""
 
     symbol: str
+    last_id: int
 
 
 class DepthDelta(NamedTuple):
@@ -75,7 +76,7 @@ def parse_market_frame(frame: bytes, symbol: str) -> DepthDelta | Touch | Compla
     if envelope.stream == f"bookTicker.{symbol}":
         ticker = decode(envelope.data, models.TickerFrame)
         require(ticker.event == "bookTicker" and ticker.symbol == symbol, "not a bookTicker of this symbol")
-        return Touch(symbol)
+        return Touch(symbol, integer(ticker.last_id, "u"))
     raise WireRefused("a stream that was not subscribed")
 
 

@@ -74,10 +74,11 @@ class DepthFrame(Wire, frozen=True, kw_only=True):
 
 
 class TickerFrame(Wire, frozen=True, kw_only=True):
-    """``bookTicker.SYM``, used as a sign of life only."""
+    """``bookTicker.SYM``; ``u`` is the depth's counter (backpack.md §7). Its prices are not read."""
 
     event: str = field(name="e")
     symbol: str = field(name="s")
+    last_id: int | str = field(name="u")
 
 
 class DepthBody(Wire, frozen=True, kw_only=True):

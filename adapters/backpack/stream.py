@@ -25,7 +25,10 @@ from core.types import Channel, Level
 PUBLIC_STALE_AFTER_S = 5.0
 PRIVATE_STALE_AFTER_S = 20.0
 """No frame and no pong for this long is a dead connection; the venue's own ping comes every 60 s only."""
-DATA_SILENCE_S = 5.0
+BOOK_SILENCE_S = 5.0
+"""Neither depth nor a touch that the depth has reached for this long."""
+TOUCH_LEAD_S = 2.0
+"""How long the touch may be ahead of the depth: they count the same updates (backpack.md §7), but their frames have no common order."""
 QUIET_IS_SYNCED_S = 1.0
 """No error for this long after a private SUBSCRIBE counts as subscribed: there is no acknowledgement, and a flat account is silent."""
 REFRESH_S = 1.0
@@ -45,13 +48,21 @@ class _Shown(NamedTuple):
     at: float
 
 
+class _Ahead(NamedTuple):
+    """A touch that the depth has not reached, and when it came."""
+
+    last_id: int
+    at: float
+
+
 def _rejected(channel: Channel, refused: WireRefused, frame: bytes, now: float) -> FrameRejected:
     return FrameRejected(venue=VENUE, channel=channel, reason=str(refused), head=excerpt(frame), at=now)
 
 
 class BackpackMarketSession:
-    """Implements ``adapters.transport.stream.Session`` for ``depth.SYM`` and, as a sign of life, ``bookTicker.SYM``.
+    """Implements ``adapters.transport.stream.Session`` for ``depth.SYM`` and, to see that it keeps up, ``bookTicker.SYM``.
 
+    A touch that the depth has reached confirms a quiet book; the others confirm nothing, since the depth may be what is lost.
     ``fetch_snapshot`` reads the REST book, blocks for at most two seconds and returns None when that failed.
     """
 
@@ -64,6 +75,7 @@ class BackpackMarketSession:
         self._url = url
         self._fetch_snapshot = fetch_snapshot
         self._outbox: list[str] = []
+        self._heard_at = 0.0
         self._resyncs: deque[float] = deque(maxlen=MAX_RESYNCS)
         self._shown: _Shown | None = None
         self._forget(0.0)
@@ -72,7 +84,8 @@ class BackpackMarketSession:
         self._book = Book()
         self._sequence: DepthSequence | None = None
         self._buffer: list[DepthDelta] = []
-        self._data_at = now
+        self._reached = -1
+        self._ahead: list[_Ahead] = []
         self._fetch_at = now
         self._tries = 0
         self._floor: Decimal | None = None
@@ -83,6 +96,7 @@ class BackpackMarketSession:
 
     def opened(self, now: float) -> None:
         self._forget(now)
+        self._heard_at = now
         self._outbox = [requests.subscribe([f"depth.{self.symbol}", f"bookTicker.{self.symbol}"])]
 
     def outbox(self) -> list[str]:
@@ -105,19 +119,37 @@ class BackpackMarketSession:
         match parsed:
             case Complaint(code=code, message=message):
                 raise SessionFailed(f"error {code}: {message}")
-            case Touch():
-                self._data_at = now
-                return ()
+            case Touch(last_id=last_id):
+                return self._compare(last_id, now)
             case DepthDelta():
-                self._data_at = now
+                self._heard_at = now
                 return self._continue(parsed, now)
 
     def tick(self, now: float) -> Sequence[Message]:
-        if now - self._data_at > DATA_SILENCE_S:
-            raise SessionFailed(f"no market data for {DATA_SILENCE_S:g} s")
+        if now - self._heard_at > BOOK_SILENCE_S:
+            raise SessionFailed(f"no news of the book for {BOOK_SILENCE_S:g} s")
         if self._sequence is None and self._buffer and now >= self._fetch_at:
             return self._synchronise(now)
         return ()
+
+    def _compare(self, touch_id: int, now: float) -> Sequence[Message]:
+        """A touch that stays ahead of the depth says that the book is old.
+
+        Judged when the next one comes and not by the clock: a loop that was held up reads both together, and must not blame the venue.
+        """
+        if touch_id <= self._reached:
+            self._heard_at = now
+            return ()
+        if self._ahead and now - self._ahead[0].at > TOUCH_LEAD_S:
+            return self._start_over(f"depth more than {TOUCH_LEAD_S:g} s behind the touch", None, now)
+        if self.is_synced:
+            self._ahead[1:] = [_Ahead(touch_id, now)]
+        return ()
+
+    def _advance(self, last_id: int) -> None:
+        """Of the touches ahead the oldest and the newest are known; the newest counts from its own arrival once the oldest is reached."""
+        self._reached = max(self._reached, last_id)
+        self._ahead = [touch for touch in self._ahead if touch.last_id > self._reached]
 
     def _continue(self, delta: DepthDelta, now: float) -> Sequence[Message]:
         """One live delta: applied, ignored as already contained, or the end of this book."""
@@ -128,6 +160,7 @@ class BackpackMarketSession:
         if accepted is None:
             return self._start_over(f"gap before update {delta.first_id}", delta, now)
         if accepted:
+            self._advance(delta.last_id)
             self._book.apply(delta.bids, delta.asks)
             if self._book.is_crossed:
                 return self._start_over(f"book crossed at update {delta.last_id}", delta, now)
@@ -145,14 +178,16 @@ class BackpackMarketSession:
         if len(self._buffer) >= MAX_BUFFERED:
             raise SessionFailed(f"no snapshot within {MAX_BUFFERED} depth frames")
         self._buffer.append(delta)
+        self._advance(delta.last_id)
 
-    def _start_over(self, reason: str, delta: DepthDelta, now: float) -> Sequence[Message]:
-        """Drop the book, keep the connection; a book that breaks again and again needs a new one."""
+    def _start_over(self, reason: str, delta: DepthDelta | None, now: float) -> Sequence[Message]:
+        """Drop the book, keep the connection; a book that breaks again and again needs a new one, as does a depth that stays away."""
         if len(self._resyncs) == MAX_RESYNCS and now - self._resyncs[0] < RESYNC_WINDOW_S:
             raise SessionFailed(f"{reason}; {MAX_RESYNCS} resyncs within {RESYNC_WINDOW_S:g} s")
         self._resyncs.append(now)
         self._forget(now)
-        self._keep(delta)
+        if delta is not None:
+            self._keep(delta)
         return self._withdraw(reason, now)
 
     def _withdraw(self, reason: str, now: float) -> Sequence[Message]:
@@ -172,6 +207,7 @@ class BackpackMarketSession:
                 raise SessionFailed(f"no usable depth snapshot in {MAX_SNAPSHOT_TRIES} tries")
             return ()
         self._sequence = sequence
+        self._advance(snapshot.last_id)
         venue_time_ms = max(snapshot.venue_time_ms, self._buffer[-1].venue_time_ms)
         self._buffer = []
         return self._publish(venue_time_ms, now)

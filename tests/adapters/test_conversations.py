@@ -37,7 +37,7 @@ LIMIT_S = 0.2
 LIMITS = {
     adapters.grvt.subscriptions: ("CONFIRM_WITHIN_S",),
     adapters.grvt.stream: ("BOOK_SILENCE_S",),
-    adapters.backpack.stream: ("DATA_SILENCE_S",),
+    adapters.backpack.stream: ("BOOK_SILENCE_S",),
     adapters.apex.stream: ("SNAPSHOT_WITHIN_S", "LOGIN_WITHIN_S"),
 }
 
@@ -115,7 +115,7 @@ def grvt_account(url: str) -> Session:
 UNSERVED: dict[str, tuple[Callable[[str], Session], str]] = {
     "grvt account": (grvt_account, "unanswered"),
     "grvt market": (lambda url: GrvtMarketSession(GRVT_SYMBOL, url), "unanswered"),
-    "backpack market": (lambda url: BackpackMarketSession(url, BACKPACK_SYMBOL, lambda: None), "no market data"),
+    "backpack market": (lambda url: BackpackMarketSession(url, BACKPACK_SYMBOL, lambda: None), "no news of the book"),
     "apex market": (lambda url: ApexMarketSession(url, BTC, make_clock()), "no snapshot"),
     "apex account": (lambda url: ApexAccountSession(url, APEX_SYMBOL, KEY, make_clock()), "no account data"),
 }

@@ -182,18 +182,43 @@ def test_we_ping_every_fifteen_seconds() -> None:
 def test_silence_ends_the_session() -> None:
     """Pongs alone are no data: a lost subscription would answer pings for ever."""
     session = synced()
-    session.received(encoded({"op": "pong", "args": ["1"]}), stream.DATA_SILENCE_S)
-    session.tick(stream.DATA_SILENCE_S)
-    with pytest.raises(SessionFailed, match="no market data"):
-        session.tick(stream.DATA_SILENCE_S + 0.1)
+    session.received(encoded({"op": "pong", "args": ["1"]}), stream.BOOK_SILENCE_S)
+    session.tick(stream.BOOK_SILENCE_S)
+    with pytest.raises(SessionFailed, match="no news of the book"):
+        session.tick(stream.BOOK_SILENCE_S + 0.1)
 
 
-def test_a_ticker_breaks_the_silence_and_confirms_the_book() -> None:
+def test_a_ticker_confirms_a_quiet_book() -> None:
     """So that a consumer can tell quiet from dead by the book's age."""
     session = synced()
-    messages = session.received(ticker_frame(), 20.0)
-    session.tick(45.0)
+    messages = session.received(ticker_frame(), stream.BOOK_SILENCE_S)
+    session.tick(stream.BOOK_SILENCE_S)
     assert [BookUpdated] == [type(message) for message in messages]
+
+
+def test_a_ticker_keeps_no_book_alive_whose_topic_is_silent() -> None:
+    """A book that lost its topic would be told as fresh for ever."""
+    session = synced()
+    late = stream.BOOK_SILENCE_S + 0.1
+    messages = session.received(ticker_frame(), late)
+    with pytest.raises(SessionFailed, match="no news of the book"):
+        session.tick(late)
+    assert messages == ()
+
+
+def test_a_double_is_no_news_of_the_book() -> None:
+    """A venue that repeats itself tells nothing of now."""
+    session = synced()
+    session.received(book_frame(10), stream.BOOK_SILENCE_S)
+    with pytest.raises(SessionFailed, match="no news of the book"):
+        session.tick(stream.BOOK_SILENCE_S + 0.1)
+
+
+def test_an_empty_delta_breaks_the_silence() -> None:
+    """It says that nothing changed."""
+    session = synced()
+    session.received(book_frame(11), stream.BOOK_SILENCE_S)
+    assert session.tick(stream.BOOK_SILENCE_S + 0.1) == ()
 
 
 def test_a_ticker_confirms_no_book_that_is_lost() -> None:

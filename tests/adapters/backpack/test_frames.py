@@ -199,10 +199,18 @@ def test_a_depth_frame_with_an_impossible_part_is_refused(changes: dict[str, obj
         frames.parse_market_frame(depth_frame(5, 6, **changes), SYMBOL)
 
 
-def test_a_book_ticker_is_a_sign_of_life() -> None:
-    """A null pair for an empty side is no error."""
-    data = {"e": "bookTicker", "s": SYMBOL, "a": None, "A": None, "b": "1", "B": "2", "u": 5}
-    assert Touch(SYMBOL) == frames.parse_market_frame(encoded({"stream": f"bookTicker.{SYMBOL}", "data": data}), SYMBOL)
+@pytest.mark.parametrize("last_id", [5, "5"])
+def test_a_book_ticker_tells_how_far_the_book_is(last_id: object) -> None:
+    """An integer in captures, a string in the documentation; a null pair for an empty side is no error."""
+    data = {"e": "bookTicker", "s": SYMBOL, "a": None, "A": None, "b": "1", "B": "2", "u": last_id}
+    assert Touch(SYMBOL, 5) == frames.parse_market_frame(encoded({"stream": f"bookTicker.{SYMBOL}", "data": data}), SYMBOL)
+
+
+def test_a_book_ticker_without_its_number_is_refused() -> None:
+    """It could confirm nothing."""
+    data = {"e": "bookTicker", "s": SYMBOL, "b": "1", "B": "2"}
+    with pytest.raises(WireRefused):
+        frames.parse_market_frame(encoded({"stream": f"bookTicker.{SYMBOL}", "data": data}), SYMBOL)
 
 
 @pytest.mark.parametrize(

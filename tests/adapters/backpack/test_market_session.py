@@ -43,6 +43,10 @@ class Rig:
     def deliver(self, first_id: int, last_id: int, bids: object = (), asks: object = (), now: float = 0.0) -> Sequence[Message]:
         return self.session.received(depth_frame(first_id, last_id, bids, asks), now)
 
+    def touch(self, last_id: int, now: float) -> Sequence[Message]:
+        data = {"e": "bookTicker", "s": SYMBOL, "b": "9", "B": "1", "a": "11", "A": "1", "u": last_id}
+        return self.session.received(encoded({"stream": f"bookTicker.{SYMBOL}", "data": data}), now)
+
 
 def synced() -> Rig:
     """A live book at update 10: bid 9, ask 11."""
@@ -191,16 +195,77 @@ def test_a_book_that_breaks_again_and_again_ends_the_session() -> None:
 def test_silence_ends_the_session() -> None:
     """No depth and no ticker frame for five seconds."""
     rig = synced()
-    rig.session.tick(stream.DATA_SILENCE_S)
-    with pytest.raises(SessionFailed, match="no market data"):
-        rig.session.tick(stream.DATA_SILENCE_S + 0.1)
+    rig.session.tick(stream.BOOK_SILENCE_S)
+    with pytest.raises(SessionFailed, match="no news of the book"):
+        rig.session.tick(stream.BOOK_SILENCE_S + 0.1)
 
 
-def test_a_ticker_breaks_the_silence() -> None:
-    """A quiet book is alive while its ticker speaks."""
+def test_a_touch_that_the_depth_has_reached_breaks_the_silence() -> None:
+    """A quiet book is alive while its ticker says that nothing came after it."""
     rig = synced()
-    rig.session.received(encoded({"stream": f"bookTicker.{SYMBOL}", "data": {"e": "bookTicker", "s": SYMBOL}}), 4.0)
+    rig.touch(10, now=4.0)
     assert tuple(rig.session.tick(8.0)) == ()
+
+
+def test_a_depth_that_falls_silent_alone_is_lost() -> None:
+    """The touch goes on by its ids: the book is withdrawn, and then the connection is given up."""
+    rig = synced()
+    lost = [rig.touch(11 + second, now=float(second)) for second in (1, 2, 3, 4, 5)]
+    assert ([BookLost], False) == ([type(message) for messages in lost for message in messages], rig.session.is_synced)
+    with pytest.raises(SessionFailed, match="no news of the book"):
+        rig.session.tick(stream.BOOK_SILENCE_S + 0.1)
+
+
+def test_a_depth_that_never_speaks_is_given_up() -> None:
+    """A ticker alone makes no book."""
+    rig = Rig()
+    rig.touch(10, now=4.0)
+    with pytest.raises(SessionFailed, match="no news of the book"):
+        rig.session.tick(stream.BOOK_SILENCE_S + 0.1)
+
+
+def test_a_depth_that_speaks_late_is_rebuilt() -> None:
+    """Its frames come, and tell of a market long gone."""
+    rig = synced()
+    rig.touch(50, now=0.0)
+    rig.deliver(11, 11, now=stream.TOUCH_LEAD_S)
+    lost = rig.touch(51, now=stream.TOUCH_LEAD_S + 0.1)
+    assert ([BookLost], False) == ([type(message) for message in lost], rig.session.is_synced)
+
+
+def test_a_touch_may_come_before_its_depth() -> None:
+    """Always one ahead, yet never for long: the book stays."""
+    rig = synced()
+    steps = [(11 + index, index * stream.TOUCH_LEAD_S / 2) for index in range(10)]
+    told = [
+        message for last_id, now in steps for message in [*rig.touch(last_id + 1, now), *rig.deliver(last_id, last_id, now=now)]
+    ]
+    assert ({BookUpdated}, True) == ({type(message) for message in told}, rig.session.is_synced)
+
+
+def test_a_touch_counts_from_its_own_arrival() -> None:
+    """Not from that of an older one, which the depth has reached meanwhile."""
+    rig = synced()
+    rig.touch(11, now=0.0)
+    rig.touch(13, now=1.0)
+    rig.deliver(11, 12, now=1.5)
+    assert ((), [BookLost]) == (tuple(rig.touch(14, now=2.9)), [type(message) for message in rig.touch(14, now=3.1)])
+
+
+def test_a_loop_that_was_held_up_does_not_blame_the_depth() -> None:
+    """What waited in the socket is read in order, however late."""
+    rig = synced()
+    rig.touch(11, now=0.0)
+    told = [*rig.session.tick(4.0), *rig.deliver(11, 11, now=4.0), *rig.touch(12, now=4.0)]
+    assert [BookUpdated] == [type(message) for message in told]
+
+
+def test_a_snapshot_ahead_of_the_stream_has_reached_its_touches() -> None:
+    """The REST book may be newer than the newest frame."""
+    rig = Rig(snapshot(20))
+    rig.deliver(10, 11)
+    rig.session.tick(0.0)
+    assert ((), ()) == (tuple(rig.touch(15, now=1.0)), tuple(rig.touch(20, now=4.0)))
 
 
 def test_rejected_frames_do_not_break_the_silence() -> None:
@@ -208,7 +273,7 @@ def test_rejected_frames_do_not_break_the_silence() -> None:
     rig = synced()
     [rejected] = rig.session.received(b"garbage", 4.0)
     assert isinstance(rejected, FrameRejected)
-    with pytest.raises(SessionFailed, match="no market data"):
+    with pytest.raises(SessionFailed, match="no news of the book"):
         rig.session.tick(8.0)
 
 
