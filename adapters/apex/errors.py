@@ -58,7 +58,10 @@ class Banned(NamedTuple):
 
 
 class Garbled(NamedTuple):
-    """An answer that is not the venue's JSON: seen after cancelling a filled order (apex.md §1.7). It proves nothing."""
+    """An answer that is not the venue's JSON: seen after cancelling a filled order (apex.md §1.7). It proves nothing.
+
+    ``is_empty``: a 2xx without a body, as a cancel-all is answered; a redirect or a refusal without one is no such answer.
+    """
 
     reason: str
     is_empty: bool
@@ -109,7 +112,7 @@ def judge(outcome: Outcome) -> Reply:
         case Ok(status=status, body=body):
             found = _body(body)
             if found is None:
-                return Garbled(f"HTTP {status} without the venue's JSON: {excerpt(body)}", not body.strip())
+                return Garbled(f"HTTP {status} without the venue's JSON: {excerpt(body)}", is_empty=not body.strip())
             return _denied(found, None) or Answered(bytes(found.data) or b"null")
         case Refused(status=status, body=body, retry_after_s=retry_after_s):
             found = _body(body)
@@ -120,7 +123,7 @@ def judge(outcome: Outcome) -> Reply:
                 return Banned(
                     f"HTTP {status}: banned or too many requests", BAN_PAUSE_S if retry_after_s is None else retry_after_s
                 )
-            return Garbled(f"HTTP {status} without the venue's refusal: {excerpt(body)}", not body.strip())
+            return Garbled(f"HTTP {status} without the venue's refusal: {excerpt(body)}", is_empty=False)
         case NotSent(reason=reason):
             return NotSent(scrub(reason))
         case Unknown(reason=reason, body=body):

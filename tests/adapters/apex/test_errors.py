@@ -91,6 +91,6 @@ def test_an_echoed_key_is_not_repeated(outcome: Outcome) -> None:
 
 
 def test_an_empty_answer_says_so() -> None:
-    """A cancel-all may be answered with nothing at all."""
-    replies = [judge(Ok(200, {}, b" \n")), judge(Ok(200, {}, b"<html>"))]
-    assert [True, False] == [reply.is_empty for reply in replies if isinstance(reply, Garbled)]
+    """A cancel-all may be answered with nothing at all; the nothing of a redirect or a refusal is no answer to it."""
+    replies = [judge(Ok(200, {}, b" \n")), judge(Ok(200, {}, b"<html>")), judge(refused(302, "")), judge(refused(404, ""))]
+    assert [True, False, False, False] == [reply.is_empty for reply in replies if isinstance(reply, Garbled)]

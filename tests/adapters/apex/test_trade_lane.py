@@ -235,6 +235,9 @@ def test_a_banned_cancel_is_refused_and_throttles() -> None:
         (Ok(200, {}, b""), []),
         (ok(None), []),
         (Ok(200, {}, b"<html>"), [QueryFailed]),
+        (refused(302, ""), [QueryFailed]),
+        (refused(401, ""), [QueryFailed]),
+        (refused(404, ""), [QueryFailed]),
         (denied(20016), [QueryFailed]),
         (Unknown("ReadTimeout"), [QueryFailed]),
         (NotSent("x"), [QueryFailed]),
@@ -243,7 +246,7 @@ def test_a_banned_cancel_is_refused_and_throttles() -> None:
     ],
 )
 def test_cancel_all_is_silent_on_success(outcome: Outcome, expected: list[type]) -> None:
-    """The answer is an empty object or nothing."""
+    """The answer is an empty object or nothing, with a 2xx: nothing else says that the orders are gone."""
     assert expected == [type(message) for message in lane_of(outcome)[0].cancel_all(CancelAll(venue=VENUE, symbol=SYMBOL))]
 
 
