@@ -111,16 +111,22 @@ class Api:
         )
 
     def _pages(
-        self, call: Callable[[int], Call], parser: Callable[[bytes], tuple[tuple[T, ...], int]], until: float
+        self, call: Callable[[int], Call], parser: Callable[[bytes], tuple[tuple[T, ...], parse.Extent]], until: float
     ) -> tuple[T, ...] | ReadFailed:
+        """The end is a short page once all rows that the venue counts have come; it may send fewer on each page than it was asked for."""
         found: list[T] = []
+        seen = 0
         for page in range(MAX_PAGES):
-            rows = self.read(call(page), parser, until)
-            if isinstance(rows, ReadFailed):
-                return rows
-            found.extend(rows[0])
-            if rows[1] < requests.PAGE:
+            answer = self.read(call(page), parser, until)
+            if isinstance(answer, ReadFailed):
+                return answer
+            rows, extent = answer
+            found.extend(rows)
+            seen += extent.rows
+            if extent.rows < requests.PAGE and seen >= extent.total:
                 return tuple(found)
+            if extent.rows == 0:
+                return ReadFailed(f"{call(0).name}: {seen} rows of the {extent.total} that the venue counts")
         return ReadFailed(f"{call(0).name}: more than {MAX_PAGES} pages")
 
     def close(self) -> None:

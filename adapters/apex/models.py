@@ -142,9 +142,10 @@ class FillRow(Wire, frozen=True, kw_only=True):
 
 
 class Page(Wire, frozen=True, kw_only=True):
-    """History and fills alike: the key is ``orders`` (apex.md §1.3)."""
+    """History and fills alike: the key is ``orders`` (apex.md §1.3). ``totalSize`` counts the rows of all pages."""
 
     orders: list[msgspec.Raw] | None
+    total_size: Number | None = None
 
 
 class PositionRow(Wire, frozen=True, kw_only=True):

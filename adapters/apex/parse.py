@@ -80,6 +80,13 @@ class Listing(NamedTuple):
     objection: str
 
 
+class Extent(NamedTuple):
+    """How many rows a page had, of whatever symbol and state, and how many there are on all pages; 0 where the venue does not say."""
+
+    rows: int
+    total: int
+
+
 class AccountState(NamedTuple):
     """GET /v3/account: ``positions`` are net base quantities by symbol."""
 
@@ -206,17 +213,23 @@ def parse_open_orders(data: bytes, symbol: str, received_at: float) -> tuple[Ord
     return tuple(parse_order(bytes(row), received_at) for row in rows)
 
 
-def parse_history(data: bytes, symbol: str, received_at: float) -> tuple[tuple[OrderReported, ...], int]:
-    """The symbol's orders of one page, and how many rows the page had."""
-    rows = decode(data, models.Page).orders or []
-    return tuple(parse_order(bytes(row), received_at) for row in rows_of(rows, symbol)), len(rows)
+def parse_history(data: bytes, symbol: str, received_at: float) -> tuple[tuple[OrderReported, ...], Extent]:
+    """The symbol's orders of one page."""
+    rows, extent = _page(data)
+    return tuple(parse_order(bytes(row), received_at) for row in rows_of(rows, symbol)), extent
 
 
-def parse_fills(data: bytes, symbol: str, received_at: float) -> tuple[tuple[FillReported, ...], int]:
-    """The symbol's censored fills of one page, and how many rows the page had."""
-    rows = decode(data, models.Page).orders or []
+def parse_fills(data: bytes, symbol: str, received_at: float) -> tuple[tuple[FillReported, ...], Extent]:
+    """The symbol's censored fills of one page."""
+    rows, extent = _page(data)
     found = [fill_of(decode(row, models.FillRow), Source.REST, received_at) for row in rows_of(rows, symbol)]
-    return tuple(fill for fill in found if isinstance(fill, FillReported)), len(rows)
+    return tuple(fill for fill in found if isinstance(fill, FillReported)), extent
+
+
+def _page(data: bytes) -> tuple[list[msgspec.Raw], Extent]:
+    page = decode(data, models.Page)
+    rows = page.orders or []
+    return rows, Extent(len(rows), 0 if page.total_size is None else integer(page.total_size, "totalSize"))
 
 
 def parse_account(data: bytes) -> AccountState:

@@ -62,8 +62,9 @@ def lane_of(*outcomes: Outcome, time: Time | None = None) -> tuple[ApexQueryLane
     return ApexQueryLane(make_api(rest, account=None, time=time), BTC), rest
 
 
-def page(*rows: object) -> Ok:
-    return ok({"orders": list(rows), "totalSize": len(rows)})
+def page(*rows: object, total: int | None = None) -> Ok:
+    """``total``: of all pages, where they are more than this one."""
+    return ok({"orders": list(rows), "totalSize": len(rows) if total is None else total})
 
 
 def types(messages: tuple[Message, ...]) -> list[type]:
@@ -142,6 +143,49 @@ def test_fills_are_paged_until_a_short_page(monkeypatch: pytest.MonkeyPatch) -> 
         [fill.trade_id for fill in answer.fills],
         [parse_qs(sent.query)["page"] for sent in rest.sent],
     )
+
+
+def test_pages_shorter_than_asked_for_are_read_to_the_end() -> None:
+    """A venue that caps its pages lower must not cost us the rest."""
+    lane, rest = lane_of(
+        *(page(fill_row(id=str(index)), fill_row(id=str(index + 1)), total=5) for index in (1, 3)),
+        page(fill_row(id="5"), total=5),
+    )
+    [answer] = lane.fetch_fills(FetchFills(venue=VENUE, symbol=SYMBOL, lookback_s=60.0))
+    assert isinstance(answer, FillsFetched)
+    assert (5, 3) == (len(answer.fills), len(rest.sent))
+
+
+@pytest.mark.parametrize(
+    "outcomes",
+    [
+        [ok({"orders": None, "totalSize": 14})],
+        [page(total=14)],
+        [page(fill_row(), total=14), page(total=14)],
+        [ok({"orders": [], "totalSize": "many"})],
+    ],
+)
+def test_fewer_rows_than_the_venue_counts_are_a_failure(outcomes: list[Outcome]) -> None:
+    """Part of a history must not pass for all of it, and nothing at all even less."""
+    lane, rest = lane_of(*outcomes)
+    assert ([QueryFailed], len(outcomes)) == (
+        types(lane.fetch_fills(FetchFills(venue=VENUE, symbol=SYMBOL, lookback_s=60.0))),
+        len(rest.sent),
+    )
+
+
+def test_an_order_is_not_absent_from_a_history_with_missing_rows() -> None:
+    """Absence is proven by all of it only."""
+    lane, _ = lane_of(NOT_FOUND, page(order_body(id="1", clientId="pf-8", clientOrderId="pf-8"), total=2), page(total=2))
+    assert [QueryFailed] == types(lane.query_order(query()))
+
+
+def test_a_page_without_a_count_ends_by_its_length() -> None:
+    """As one whose count is of the page alone does."""
+    lane, rest = lane_of(ok({"orders": [fill_row()]}))
+    [answer] = lane.fetch_fills(FetchFills(venue=VENUE, symbol=SYMBOL, lookback_s=60.0))
+    assert isinstance(answer, FillsFetched)
+    assert (1, 1) == (len(answer.fills), len(rest.sent))
 
 
 def test_fetched_fills_are_censored_ones_of_the_symbol_since_then() -> None:
