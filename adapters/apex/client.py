@@ -13,7 +13,7 @@ import msgspec
 from adapters.apex import parse, requests
 from adapters.apex.api import Api, ReadFailed, read_failed
 from adapters.apex.clock import SUBMIT_BOUND_UNMEASURED_S
-from adapters.apex.errors import CLOCK_REFUSED, Answered, Garbled
+from adapters.apex.errors import ACCOUNT_MAY_BE_OLD, CLOCK_REFUSED, Answered, Garbled
 from adapters.apex.outcomes import UNSIGNABLE, cancel_messages, is_about, query_failed, rejected, submit_messages
 from adapters.apex.values import VENUE
 from adapters.apex.zk import NotSignable, ZkSigner
@@ -82,13 +82,19 @@ class ApexTradeLane:
             return (rejected(order.client_order_id, f"not sent: {error}", UNSIGNABLE, self._api.now(), permanent=True),)
         reply = self._api.send(call, until)
         messages = submit_messages(order, reply, self._api.now())
-        if isinstance(messages[0], OrderRejected) and messages[0].code == CLOCK_REFUSED:
-            # Our clock is off and every further order would be refused too: one short request sets it right.
-            self._api.clock.measure(self._api.rest, samples=1, deadline_s=CLOCK_DEADLINE_S)
+        if isinstance(messages[0], OrderRejected):
+            self._learn(messages[0].code)
         return messages
 
+    def _learn(self, code: str) -> None:
+        """What every further order would be refused for too is set right: our clock by one short request, the account by a read to come."""
+        if code == CLOCK_REFUSED:
+            self._api.clock.measure(self._api.rest, samples=1, deadline_s=CLOCK_DEADLINE_S)
+        if code in ACCOUNT_MAY_BE_OLD:
+            self._api.accounts.known = None
+
     def _account(self, until: float) -> requests.Account | ReadFailed:
-        """Known since the set-up, and kept fresh by the query lane; read here only where nobody has yet."""
+        """Known since the set-up, and kept fresh by the query lane; read here only where nobody has, or what was known may be old."""
         known = self._api.accounts.known
         if known is not None:
             return known

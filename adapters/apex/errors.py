@@ -77,11 +77,15 @@ Reply = Answered | Denied | Banned | Garbled | Lost | NotSent
 
 NOT_FOUND = "ORDER_NOT_FOUND"
 CLIENT_ID_TAKEN = "ORDER_CLIENT_ORDER_DATA_CONFLICT"
+FEE_LIMIT_LOW = "ORDER_LIMIT_FEE_NOT_ENOUGH"
+BAD_SIGNATURE = "INVALID_L2_SIGNATURE"
+ACCOUNT_MAY_BE_OLD = frozenset({FEE_LIMIT_LOW, BAD_SIGNATURE})
+"""What the venue says to an order that was priced and signed with fee rates it has changed since (apex.md §1.5)."""
 
 _PERMANENT_KEYS = frozenset(
     {
         # The request is wrong, or was signed with another key.
-        "INVALID_L2_SIGNATURE", "ORDER_INVALID_CLIENT_ORDER_ID", "ORDER_LIMIT_FEE_NOT_ENOUGH", "ORDER_PRICE_MUST_GREETER_ZERO",
+        BAD_SIGNATURE, "ORDER_INVALID_CLIENT_ORDER_ID", "ORDER_PRICE_MUST_GREETER_ZERO",
         "ORDER_SIZE_SMALLER_THAN_SYMBOL_MIN_ORDER_SIZE", "ORDER_IS_REDUCE_ONLY_CANNOT_OPEN_POSITION", NOT_FOUND,
         # The account or the contract cannot carry it.
         "ORDER_POSSIBLE_LEAD_TO_ACCOUNT_LIQUIDATED", "ORDER_THERE_IS_NOT_ENOUGH_MARGIN_TO_OPEN_POSITION",
@@ -90,6 +94,8 @@ _PERMANENT_KEYS = frozenset(
 )  # fmt: skip
 _TEMPORARY_KEYS = frozenset(
     {
+        # Our fee rates are read anew before the next order.
+        FEE_LIMIT_LOW,
         "ORDER_NOT_CANCEL_FILLED", "ORDER_NOT_CANCEL_INVALID_STATUS", "ORDER_NOT_CANCEL_MATCHED",
         "ORDER_OPEN_ORDER_COUNT_LIMIT_EXCEED", "ORDER_WITH_THIS_PRICE_CANNOT_REDUCE_POSITION_ONLY",
     }

@@ -44,6 +44,8 @@ def test_each_answer_is_of_one_kind(outcome: Outcome, expected: type) -> None:
         ({"code": 3, "key": "ORDER_THERE_IS_NOT_ENOUGH_MARGIN_TO_OPEN_POSITION"}, Verdict.PERMANENT,
          "ORDER_THERE_IS_NOT_ENOUGH_MARGIN_TO_OPEN_POSITION"),
         ({"code": 3, "key": "INVALID_L2_SIGNATURE"}, Verdict.PERMANENT, "INVALID_L2_SIGNATURE"),
+        ({"code": 3, "key": "ORDER_LIMIT_FEE_NOT_ENOUGH"}, Verdict.TEMPORARY, "ORDER_LIMIT_FEE_NOT_ENOUGH"),
+        ({"code": 3, "msg": "ORDER_LIMIT_FEE_NOT_ENOUGH"}, Verdict.TEMPORARY, "ORDER_LIMIT_FEE_NOT_ENOUGH"),
         ({"code": 3, "key": "ORDER_NOT_CANCEL_MATCHED"}, Verdict.TEMPORARY, "ORDER_NOT_CANCEL_MATCHED"),
         ({"code": 3, "key": "SOMETHING_NEW"}, Verdict.TEMPORARY, "SOMETHING_NEW"),
         ({"code": 3, "msg": "ORDER_NOT_FOUND: no order"}, Verdict.PERMANENT, "ORDER_NOT_FOUND"),

@@ -183,6 +183,27 @@ def test_a_refused_timestamp_sets_the_clock_right() -> None:
     assert (False, 4_000) == (rejection.permanent, int(api.clock.offset_ms))
 
 
+@pytest.mark.parametrize(("key", "permanent"), [("ORDER_LIMIT_FEE_NOT_ENOUGH", False), ("INVALID_L2_SIGNATURE", True)])
+def test_an_order_refused_for_old_fee_rates_has_the_account_read_anew(key: str, permanent: bool) -> None:
+    """The venue may have changed them since our last look: the next order states the new ones."""
+    rates = {"takerFeeRate": "0.00100", "makerFeeRate": "0.00020"}
+    lane, rest = lane_of(denied(3, "no", key=key), ok(account_body(contractAccount=rates)), ok(order_body()))
+    [rejection] = lane.place(order())
+    assert isinstance(rejection, OrderRejected)
+    messages = lane.place(order())
+    forms = [dict(parse_qsl((sent.body or b"").decode())) for sent in rest.sent]
+    assert (permanent, [OrderAccepted, OrderReported]) == (rejection.permanent, [type(message) for message in messages])
+    assert (["0.059000", None, "0.118000"], "/api/v3/account") == ([form.get("limitFee") for form in forms], rest.sent[1].path)
+
+
+def test_other_refusals_leave_the_account_known() -> None:
+    """Every read before an order delays it."""
+    lane, rest = lane_of(denied(3, "no", key="ORDER_SYMBOL_DISABLE_TRADE"), ok(order_body()))
+    lane.place(order())
+    assert [OrderAccepted, OrderReported] == [type(message) for message in lane.place(order())]
+    assert {"/api/v3/order"} == {sent.path for sent in rest.sent}
+
+
 @pytest.mark.parametrize(
     ("known", "path", "field"),
     [(None, "delete-client-order-id", "pf-7"), ("800000000000000001", "delete-order", "800000000000000001")],
