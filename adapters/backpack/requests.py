@@ -1,6 +1,7 @@
 """Builds Backpack's REST requests and subscriptions (backpack.md §1, §4). Pure: what is signed is exactly what is sent.
 
-It never checks ticks or risk; a number that is not positive and finite is a programming error here and raises ValueError.
+It never checks ticks or risk; a number that is not positive and finite is a programming error here and raises ValueError, and so does an
+order that it has no form for.
 """
 
 from __future__ import annotations
@@ -63,7 +64,12 @@ def render(call: Call, signer: Signer | None, timestamp_ms: int) -> Rendered:
 
 
 def place_order(order: PlaceOrder, window_ms: int = ORDER_WINDOW_MS) -> Call:
-    """A limit order: IOC with a price cap, or GTC, post-only when asked. The venue knows no expiry: ``lifetime_s`` is not sent."""
+    """A limit order: IOC with a price cap, or GTC, post-only when asked. The venue knows no expiry: ``lifetime_s`` is not sent.
+
+    Raises ValueError for a trigger or a market order: sent as what is left of it, a stop would close the position at once.
+    """
+    if order.trigger_price is not None or order.trigger_kind is not None or order.is_market:
+        raise ValueError("no form for trigger and market orders")
     if order.post_only and order.time_in_force.value != "GTC":
         raise ValueError("a post-only order must rest")
     fields: dict[str, FieldValue] = {

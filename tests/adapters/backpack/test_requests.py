@@ -107,6 +107,13 @@ def test_post_only_ioc_is_a_programming_error() -> None:
         requests.place_order(hedge_order(post_only=True))
 
 
+@pytest.mark.parametrize("changes", [{"trigger_price": Decimal(2600)}, {"trigger_kind": "stop"}, {"is_market": True}])
+def test_a_trigger_or_market_order_is_never_sent(changes: dict[str, object]) -> None:
+    """As a plain limit order a stop would be filled at once."""
+    with pytest.raises(ValueError, match="no form"):
+        requests.place_order(hedge_order(**changes))
+
+
 @given(st.decimals(min_value="0.00000001", max_value="1000000", places=8))
 def test_decimal_text_keeps_the_value_in_plain_digits(value: Decimal) -> None:
     """No exponent, no trailing zero, no lost digit."""
