@@ -113,7 +113,8 @@ class Api:
     def _pages(
         self, call: Callable[[int], Call], parser: Callable[[bytes], tuple[tuple[T, ...], parse.Extent]], until: float
     ) -> tuple[T, ...] | ReadFailed:
-        """The end is a short page once all rows that the venue counts have come; it may send fewer on each page than it was asked for."""
+        """A short page is the end only once all rows that the venue counts have come, for it may send fewer than it was asked for; an empty
+        one is. Whether the count heeds the filter is not known, so it proves no row missing."""
         found: list[T] = []
         seen = 0
         for page in range(MAX_PAGES):
@@ -123,10 +124,8 @@ class Api:
             rows, extent = answer
             found.extend(rows)
             seen += extent.rows
-            if extent.rows < requests.PAGE and seen >= extent.total:
+            if extent.rows == 0 or (extent.rows < requests.PAGE and seen >= extent.total):
                 return tuple(found)
-            if extent.rows == 0:
-                return ReadFailed(f"{call(0).name}: {seen} rows of the {extent.total} that the venue counts")
         return ReadFailed(f"{call(0).name}: more than {MAX_PAGES} pages")
 
     def close(self) -> None:
