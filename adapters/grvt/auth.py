@@ -1,11 +1,13 @@
 """The session with GRVT's edge: log in by API key, keep the cookie fresh, hand out the headers (grvt.md §1).
 
-One object for all lanes and the stream's handshake. It must never put the key or the cookie into a message, a repr or an exception.
+One object for all lanes and the stream's handshake. It must never put the key or the cookie into a message, a repr or an exception, and
+never let a call wait for a login while the cookie lives: a cancel that waits leaves a quote resting blind.
 """
 
 from __future__ import annotations
 
 import re
+import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -24,7 +26,10 @@ LIFETIME_ASSUMED_S = 24 * 3600.0
 """Where the cookie names no end (grvt.md §1: 24 h)."""
 RETRY_AFTER_S = 2.0
 """Pause after a failed login: three threads that need the cookie must not each try again at once (1 login/s, grvt.md §6)."""
+RENEW_PAUSE_MAX_S = 60.0
+"""While the old cookie lives the pause doubles up to this: some sixty attempts in its last hour."""
 
+_MAIN_THREAD_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 _OTHER_COOKIE = re.compile(r",\s*(?=[^;,\s=]+=)")
 
 
@@ -66,8 +71,46 @@ class _Login(NamedTuple):
     expires_at: float
 
 
+class _Failure(NamedTuple):
+    """Why there was no login; ``failures`` in a row. Raised anew for each caller: an exception that is shared grows its traceback."""
+
+    at: float
+    failures: int
+    reason: str
+    code: int | None
+
+    def error(self) -> LoginFailed:
+        return LoginFailed(self.reason, code=self.code)
+
+
+class _Attempt:
+    """One login under way. It ends by its own deadline, whoever still waits for it."""
+
+    def __init__(self) -> None:
+        self.done = threading.Event()
+        self.outcome: _Login | _Failure | None = None
+
+    def headers(self, wait_s: float) -> Mapping[str, str]:
+        if not self.done.wait(max(wait_s, 0.0)) or self.outcome is None:
+            raise LoginFailed(f"login not answered within {max(wait_s, 0.0):.1f} s")
+        if isinstance(self.outcome, _Failure):
+            raise self.outcome.error()
+        return self.outcome.headers
+
+
+def on_own_thread(work: Callable[[], None]) -> None:
+    """Raises RuntimeError where the system has no thread left."""
+
+    def run() -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, _MAIN_THREAD_SIGNALS)
+        work()
+
+    threading.Thread(target=run, name="grvt-login", daemon=True).start()
+
+
 class GrvtAuth:
-    """Thread-safe; a login blocks the threads that need it for at most ``LOGIN_DEADLINE_S``."""
+    """Thread-safe. One login at a time, on a thread that lives no longer than it: a lane whose time is over leaves, and the next call
+    finds what the login brought. ``run`` gives it the thread."""
 
     def __init__(
         self,
@@ -76,34 +119,42 @@ class GrvtAuth:
         *,
         monotonic: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
+        run: Callable[[Callable[[], None]], None] = on_own_thread,
     ) -> None:
         self._api_key = api_key
         self._open_rest = open_rest
         self._monotonic = monotonic
         self._wall = wall
+        self._run = run
         self._lock = threading.Lock()
         self._login: _Login | None = None
-        self._failed: tuple[float, LoginFailed] | None = None
+        self._failed: _Failure | None = None
+        self._attempt: _Attempt | None = None
         self.sub_account_id = ""
         """The sub-account of a trading-account key, as the login names it; empty where it names none."""
 
-    def headers(self) -> Mapping[str, str]:
-        """Cookie and account id for a private call or handshake; logs in where needed, raises LoginFailed.
+    def headers(self, wait_s: float = LOGIN_DEADLINE_S) -> Mapping[str, str]:
+        """Cookie and account id for a private call or handshake; without a living cookie waits for a login, or raises LoginFailed.
 
-        A refresh that fails before the old cookie has ended goes unnoticed: the old one still serves.
+        A renewal that fails before the old cookie has ended goes unnoticed: the old one still serves.
         """
         with self._lock:
             now = self._monotonic()
-            login = self._login
+            login = self._login if self._login is not None and now < self._login.expires_at else None
             if login is not None and now < login.refresh_at:
                 return login.headers
-            try:
-                self._login = login = self._renewed(now)
-            except LoginFailed:
-                if login is None or now >= login.expires_at:
-                    self._login = None
-                    raise
+            failed, attempt = self._failed, self._attempt
+            is_begun = attempt is None and (failed is None or now >= failed.at + _pause_s(failed, is_alive=login is not None))
+            if is_begun:
+                attempt = self._attempt = _Attempt()
+        if is_begun and attempt is not None:
+            self._begin(attempt)
+        if login is not None:
             return login.headers
+        if attempt is not None:
+            return attempt.headers(wait_s)
+        assert failed is not None
+        raise failed.error()
 
     def invalidate(self, used: Mapping[str, str]) -> None:
         """The venue did not accept ``used``; a newer session, made by another thread meanwhile, stays."""
@@ -111,19 +162,38 @@ class GrvtAuth:
             if self._login is not None and self._login.headers is used:
                 self._login = None
 
-    def _renewed(self, now: float) -> _Login:
-        if self._failed is not None and now < self._failed[0]:
-            raise self._failed[1]
+    def _begin(self, attempt: _Attempt) -> None:
+        try:
+            self._run(lambda: self._carry_out(attempt))
+        except (RuntimeError, MemoryError) as error:
+            self._end(attempt, LoginFailed(f"no thread for the login: {error}"))
+
+    def _carry_out(self, attempt: _Attempt) -> None:
+        outcome: _Login | LoginFailed = LoginFailed("the login ended without an outcome")
+        try:
+            outcome = self._logged_in()
+        except LoginFailed as error:
+            outcome = error
+        finally:
+            self._end(attempt, outcome)
+
+    def _logged_in(self) -> _Login:
         rest = self._open_rest()
         try:
-            login = self._log_in(rest)
-        except LoginFailed as error:
-            self._failed = (self._monotonic() + RETRY_AFTER_S, error)
-            raise
+            return self._log_in(rest)
         finally:
             rest.close()
-        self._failed = None
-        return login
+
+    def _end(self, attempt: _Attempt, outcome: _Login | LoginFailed) -> None:
+        with self._lock:
+            self._attempt = None
+            if isinstance(outcome, _Login):
+                self._login, self._failed = outcome, None
+                attempt.outcome = outcome
+            else:
+                failures = 1 if self._failed is None else self._failed.failures + 1
+                self._failed = attempt.outcome = _Failure(self._monotonic(), failures, str(outcome), outcome.code)
+        attempt.done.set()
 
     def _log_in(self, rest: Rest) -> _Login:
         call = requests.login(self._api_key)
@@ -161,6 +231,11 @@ class GrvtAuth:
 
     def _clean(self, text: str) -> str:
         return text.replace(self._api_key, "***")
+
+
+def _pause_s(failed: _Failure, *, is_alive: bool) -> float:
+    """Longer and longer only while the old cookie lives: without one, trading waits for the login."""
+    return min(RETRY_AFTER_S * 2.0 ** min(failed.failures - 1, 16), RENEW_PAUSE_MAX_S) if is_alive else RETRY_AFTER_S
 
 
 def header(headers: Mapping[str, str], name: str) -> str:

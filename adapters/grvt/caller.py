@@ -20,6 +20,7 @@ from adapters.transport.rest import NotSent, Ok, Refused, Unknown
 from core.messages import RateLimited
 
 _LEFT_MIN_S = 0.5
+"""What a request needs: kept of the deadline while a login is waited for, and the least to repeat a call with."""
 _PAUSE_STATUSES = frozenset({418, 429})
 """Too many requests, and banned for not having paused."""
 
@@ -72,17 +73,15 @@ class Caller:
         self.now = monotonic
 
     def post(self, call: Call, deadline_s: float | None = None) -> Reply:
-        """One call, two where the first was answered 1000; at most ``deadline_s`` and, where needed, one login."""
-        allowed = self._deadline_s if deadline_s is None else deadline_s
-        started = self.now()
-        reply, used = self._once(call, allowed)
+        """One call, two where the first was answered 1000; at most ``deadline_s`` in all, a login that it has to wait for included."""
+        until = self.now() + (self._deadline_s if deadline_s is None else deadline_s)
+        reply, used = self._once(call, until)
         if not isinstance(reply, Denied) or reply.code != codes.NOT_AUTHENTICATED or self._auth is None:
             return reply
         self._auth.invalidate(used)
-        left = allowed - (self.now() - started)
-        if left < _LEFT_MIN_S:
+        if until - self.now() < _LEFT_MIN_S:
             return NotSent("answered 1000, so not processed; no time left to repeat it")
-        return self._once(call, left)[0]
+        return self._once(call, until)[0]
 
     def get(self, path: str) -> Reply:
         """A public GET: only the time has one."""
@@ -91,15 +90,15 @@ class Caller:
     def close(self) -> None:
         self._rest.close()
 
-    def _once(self, call: Call, deadline_s: float) -> tuple[Reply, Mapping[str, str]]:
+    def _once(self, call: Call, until: float) -> tuple[Reply, Mapping[str, str]]:
         session: Mapping[str, str] = {}
         if self._auth is not None:
             try:
-                session = self._auth.headers()
+                session = self._auth.headers(until - self.now() - _LEFT_MIN_S)
             except LoginFailed as error:
                 return NotSent(str(error)) if error.code is None else Denied(error.code, str(error), None), session
         headers = {"Content-Type": "application/json", **session}
-        outcome = self._rest.request("POST", call.path, body=call.body, headers=headers, deadline_s=deadline_s)
+        outcome = self._rest.request("POST", call.path, body=call.body, headers=headers, deadline_s=until - self.now())
         return self._judged(outcome), session
 
     def _judged(self, outcome: Ok | Refused | NotSent | Unknown) -> Reply:

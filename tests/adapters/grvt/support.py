@@ -174,8 +174,9 @@ class FakeClock:
         self.monotonic += seconds
         self.wall += seconds
 
-    def auth(self, edge: FakeRest) -> GrvtAuth:
-        return GrvtAuth(API_KEY, lambda: edge, monotonic=lambda: self.monotonic, wall=lambda: self.wall)
+    def auth(self, edge: FakeRest, run: Callable[[Callable[[], None]], None] = lambda work: work()) -> GrvtAuth:
+        """``run``: what carries a login out; by default whoever asks for the headers does."""
+        return GrvtAuth(API_KEY, lambda: edge, monotonic=lambda: self.monotonic, wall=lambda: self.wall, run=run)
 
 
 def kinds(messages: Sequence[object]) -> list[str]:

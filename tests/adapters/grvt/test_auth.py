@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
-from adapters.grvt.auth import GrvtAuth, LoginFailed, cookie_lifetime_s, find_cookie
-from adapters.transport.rest import NotSent, Ok, Refused, Unknown
+from adapters.grvt.auth import RENEW_PAUSE_MAX_S, GrvtAuth, LoginFailed, cookie_lifetime_s, find_cookie, on_own_thread
+from adapters.transport.rest import NotSent, Ok, Outcome, Refused, Unknown
 from tests.adapters.grvt.support import API_KEY, COOKIE, FakeClock, FakeRest, denied, encoded, login_ok, ok
 
 
@@ -50,6 +53,127 @@ def test_an_ended_cookie_is_never_used() -> None:
         auth.headers()
 
 
+def test_nobody_waits_for_a_renewal() -> None:
+    """While the cookie lives it is handed out at once, by one renewal under way as by none; the new one serves from its answer on."""
+    begun: list[Callable[[], None]] = []
+    clock, edge = FakeClock(), FakeRest(login_ok(), login_ok("gravity=second"))
+    auth = clock.auth(edge, run=lambda work: begun.append(work) if edge.sent else work())
+    auth.headers()
+    clock.move(23 * 3600 + 60)
+    old = [auth.headers(0.0)["Cookie"] for _ in range(3)]
+    begun.pop()()
+    assert ([COOKIE] * 3, "gravity=second", []) == (old, auth.headers(0.0)["Cookie"], begun)
+
+
+def test_a_renewal_that_fails_is_tried_ever_more_rarely() -> None:
+    """An hour of an edge that does not answer: after 2, 4, 8 s and so on, at last once a minute."""
+    clock, tried_at = FakeClock(), list[float]()
+
+    def silent(_: bytes) -> Outcome:
+        tried_at.append(clock.monotonic)
+        return Unknown("total deadline")
+
+    auth = clock.auth(FakeRest(login_ok(), silent))
+    auth.headers()
+    clock.move(23 * 3600)
+    for _ in range(3500):
+        assert COOKIE == auth.headers()["Cookie"]
+        clock.move(1)
+    pauses = [later - earlier for earlier, later in itertools.pairwise(tried_at)]
+    assert ([2, 4, 8, 16, 32], {RENEW_PAUSE_MAX_S}) == (pauses[:5], set(pauses[5:]))
+
+
+def test_without_a_cookie_the_pause_stays_short() -> None:
+    """However often the renewal had failed: what ends the wait is the next login."""
+    clock, edge = FakeClock(), FakeRest(login_ok(), NotSent("refused"))
+    auth = clock.auth(edge)
+    old = auth.headers()
+    clock.move(23 * 3600)
+    for _ in range(580):
+        auth.headers()
+        clock.move(1)
+    auth.invalidate(old)
+    with pytest.raises(LoginFailed):
+        auth.headers()
+    edge.script = [login_ok("gravity=second")]
+    clock.move(2)
+    assert "gravity=second" == auth.headers()["Cookie"]
+
+
+def test_a_call_that_cannot_wait_for_the_login_leaves_it_to_the_next() -> None:
+    """It is told that nothing was reached, not that the key is refused; the login goes on and is made once."""
+    release, threads = threading.Event(), list[threading.Thread]()
+
+    def slow(_: bytes) -> Ok:
+        threads.append(threading.current_thread())
+        assert release.wait(10)
+        return login_ok()
+
+    edge = FakeRest(slow)
+    auth = FakeClock().auth(edge, run=on_own_thread)
+    for wait_s in (0.01, 0.0, -1.0):
+        with pytest.raises(LoginFailed, match="login not answered within") as caught:
+            auth.headers(wait_s)
+        assert not caught.value.is_refused
+    release.set()
+    assert (COOKIE, 1) == (auth.headers(10)["Cookie"], len(edge.sent))
+    threads[0].join(10)
+    assert (False, True) == (threads[0].is_alive(), threads[0].daemon)
+
+
+def test_the_thread_of_a_login_leaves_the_signals_to_the_main_thread() -> None:
+    """One that it took would not wake the main loop."""
+    masks: list[set[int]] = []
+
+    def answer(_: bytes) -> Ok:
+        masks.append(set(signal.pthread_sigmask(signal.SIG_BLOCK, ())))
+        return login_ok()
+
+    FakeClock().auth(FakeRest(answer), run=on_own_thread).headers(10)
+    assert {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1} <= masks[0]
+
+
+def test_where_there_is_no_thread_left_the_old_cookie_serves() -> None:
+    """And without one the failure is an answer like any other, until there is a thread again."""
+    clock, edge = FakeClock(), FakeRest(login_ok(), login_ok("gravity=second"))
+    is_full = False
+
+    def run(work: Callable[[], None]) -> None:
+        if is_full:
+            raise RuntimeError("can't start new thread")
+        work()
+
+    auth = clock.auth(edge, run=run)
+    auth.headers()
+    is_full = True
+    clock.move(23 * 3600 + 60)
+    assert COOKIE == auth.headers()["Cookie"]
+    clock.move(3600)
+    with pytest.raises(LoginFailed, match="no thread"):
+        auth.headers()
+    is_full = False
+    clock.move(2)
+    assert "gravity=second" == auth.headers()["Cookie"]
+
+
+def test_a_login_that_breaks_keeps_nobody_waiting() -> None:
+    """Whoever needs it is told, and it is made again after the pause."""
+
+    def broken(_: bytes) -> Ok:
+        raise ValueError("no such thing")
+
+    def run(work: Callable[[], None]) -> None:
+        with contextlib.suppress(ValueError):
+            work()
+
+    clock, edge = FakeClock(), FakeRest(broken, login_ok())
+    auth = clock.auth(edge, run=run)
+    with pytest.raises(LoginFailed, match="without an outcome"):
+        auth.headers()
+    clock.move(2)
+    assert COOKIE == auth.headers()["Cookie"]
+
+
 def test_invalidate_forgets_only_the_session_it_names() -> None:
     """A slow thread's 1000 for the old cookie does not throw away the new one."""
     edge = FakeRest(login_ok())
@@ -72,7 +196,7 @@ def test_threads_share_one_login() -> None:
         return login_ok()
 
     edge = FakeRest(slow)
-    auth = FakeClock().auth(edge)
+    auth = FakeClock().auth(edge, run=on_own_thread)
     threads = [threading.Thread(target=auth.headers) for _ in range(3)]
     for thread in threads:
         thread.start()

@@ -288,6 +288,30 @@ def test_without_a_session_nothing_is_sent() -> None:
     assert (["SubmitNotSent"], []) == (kinds(rig.trade.place(place_order())), rig.rest.sent)
 
 
+def test_a_request_gets_the_time_that_its_login_left() -> None:
+    """One deadline for both."""
+    rig = Rig(ACK)
+
+    def slow(_: bytes) -> Outcome:
+        rig.clock.move(1.2)
+        return login_ok()
+
+    rig.edge.script = [slow]
+    rig.trade.cancel(cancel_order())
+    assert [pytest.approx(1.8)] == rig.rest.deadlines
+
+
+def test_a_cancel_does_not_wait_while_a_cookie_lives() -> None:
+    """The renewal is under way and unanswered, and the cancel is through."""
+    rig = Rig(ACK)
+    auth = rig.clock.auth(rig.edge, run=lambda work: None if rig.edge.sent else work())
+    auth.headers()
+    rig.clock.move(23 * 3600 + 60)
+    caller = Caller(rig.rest, auth, rig.venue_clock, 2.0, lambda: rig.clock.monotonic)
+    messages = GrvtTradeLane(caller, rig.venue_clock, OrderSigner(KEY, 325), ETH, ACCOUNT).cancel(cancel_order())
+    assert (["CancelAcknowledged"], [2.0]) == (kinds(messages), rig.rest.deadlines)
+
+
 def test_the_repetition_stays_within_the_deadline() -> None:
     """The second try gets what the first left; with nothing left it is not made."""
     rig = Rig(denied(1000, 401))
