@@ -43,6 +43,8 @@ from core.venue_watch import VenuePolicy
 
 LONGEST_TRADE_CALL_S = 5.0
 LONGEST_READ_CALL_S = 8.0
+LONGEST_CONNECT_S = 10.0
+"""What one call may take by its own deadlines, at whatever venue (tests/adapters/test_call_times.py). A feed logs in and connects in one."""
 
 
 Started = pykka.ActorRef[Any]
@@ -239,7 +241,7 @@ class Children:
             stream.abort()
             route(down(venue, stream, "the feed actor was stuck"))
 
-        child = self._child(f"{channel.value}_feed", name, build, limit_s=LONGEST_READ_CALL_S)
+        child = self._child(f"{channel.value}_feed", name, build, limit_s=LONGEST_CONNECT_S)
         return child._replace(abort=abort)
 
 

@@ -71,7 +71,9 @@ class ApexTradeLane:
 
     def place(self, order: PlaceOrder) -> tuple[Message, ...]:
         """An order that cannot be signed is rejected for good: nothing was sent and repeating cannot help."""
-        until = self._api.deadline()
+        return self._place(order, self._api.deadline())
+
+    def _place(self, order: PlaceOrder, until: float) -> tuple[Message, ...]:
         account = self._account(until)
         if isinstance(account, ReadFailed):
             reason = f"the account is not known: {account.reason}"
@@ -102,8 +104,9 @@ class ApexTradeLane:
         return state if isinstance(state, ReadFailed) else state.account
 
     def place_oco(self, pair: PlaceOco) -> tuple[Message, ...]:
-        """ApeX links no orders (docs/venues.md)."""
-        return (*self.place(pair.stop), *self.place(pair.take_profit))
+        """ApeX links no orders (docs/venues.md); both have the time of one."""
+        until = self._api.deadline()
+        return (*self._place(pair.stop, until), *self._place(pair.take_profit, until))
 
     def cancel(self, command: CancelOrder) -> tuple[Message, ...]:
         """What became of the order is the tracker's question to the query lane, after a refusal of any shape too (apex.md §1.7)."""

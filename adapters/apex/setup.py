@@ -38,10 +38,10 @@ class ApexSetup:
 
     def resolve(self, ticker: str) -> Instrument:
         """The USDT perpetual of ``ticker``. Its three names are the venue's words, never built from the ticker (apex.md §1.3, §7)."""
-        wanted = ticker.upper()
-        listing = self._read(requests.symbols(), lambda data: parse.parse_listing(data, wanted, QUOTE))
+        wanted, until = ticker.upper(), self._api.deadline()
+        listing = self._read(requests.symbols(), lambda data: parse.parse_listing(data, wanted, QUOTE), until)
         if listing is None:
-            tickers = self._read(requests.symbols(), lambda data: parse.parse_tickers(data, QUOTE))
+            tickers = self._read(requests.symbols(), lambda data: parse.parse_tickers(data, QUOTE), until)
             known = ", ".join(name for name in tickers[:_LISTED_TICKERS] if name.isalnum() and len(name) <= 20) or "none"
             raise VenueRefused(f"apex: no {QUOTE} perpetual for {ticker}; it lists: {known}")
         if listing.objection:
@@ -101,8 +101,8 @@ class ApexSetup:
     def _account(self) -> AccountState:
         return _usable(self._api.read_account(self._api.deadline()))
 
-    def _read(self, call: Call, parser: Callable[[bytes], T]) -> T:
-        return _usable(self._api.read(call, parser, self._api.deadline()))
+    def _read(self, call: Call, parser: Callable[[bytes], T], until: float | None = None) -> T:
+        return _usable(self._api.read(call, parser, self._api.deadline() if until is None else until))
 
 
 def _usable(answer: T | ReadFailed) -> T:

@@ -89,9 +89,12 @@ class BackpackTradeLane:
         self._submits = submits
 
     def place(self, order: PlaceOrder) -> tuple[Message, ...]:
+        return self._place(order, self._api.deadline())
+
+    def _place(self, order: PlaceOrder, until: float) -> tuple[Message, ...]:
         call = requests.place_order(order)
         self._submits.note(order.client_order_id, self._api.clock.now_ms())
-        outcome = self._api.send(call, self._api.deadline())
+        outcome = self._api.send(call, until)
         messages = submit_messages(order, outcome, self._api.now())
         if isinstance(messages[0], OrderRejected) and messages[0].code == EXPIRED_WINDOW:
             # Our clock is off and every further order would be refused too: one short request sets it right.
@@ -99,8 +102,9 @@ class BackpackTradeLane:
         return messages
 
     def place_oco(self, pair: PlaceOco) -> tuple[Message, ...]:
-        """Backpack links no orders (docs/venues.md)."""
-        return (*self.place(pair.stop), *self.place(pair.take_profit))
+        """Backpack links no orders (docs/venues.md); both have the time of one."""
+        until = self._api.deadline()
+        return (*self._place(pair.stop, until), *self._place(pair.take_profit, until))
 
     def cancel(self, command: CancelOrder) -> tuple[Message, ...]:
         call = requests.cancel_order(command.symbol, command.client_order_id, command.venue_order_id)

@@ -26,5 +26,5 @@ def test_native_oco_is_offered_for_the_venues_that_have_it(venue: str) -> None:
 @pytest.mark.parametrize("lane", [ApexTradeLane, BackpackTradeLane])
 def test_a_venue_that_links_nothing_gets_the_stop_first(lane: Any) -> None:
     """One outcome an order, in the order of their need."""
-    sent = SimpleNamespace(place=lambda order: (order.role,))
+    sent = SimpleNamespace(_api=SimpleNamespace(deadline=lambda: 0.0), _place=lambda order, until: (order.role,))
     assert (Role.SL, Role.TP) == lane.place_oco(sent, PlaceOco(stop=place(1, role=Role.SL), take_profit=place(2, role=Role.TP)))
