@@ -226,8 +226,9 @@ class StreamLoop:
             self._ping_at = now
             ws.ping()
         if now >= self._tick_at + TICK_PERIOD_S:
-            self._tick_at = now
             messages = self._session.tick(now)
+            # Counted from its end: one that waits for a snapshot would be due again at each frame of the batch, and the watch at its limit.
+            self._tick_at = time.monotonic()
             self._judge_sync(now)
             self._events.extend(messages)
             self._flush(ws)

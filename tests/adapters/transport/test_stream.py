@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -457,6 +458,33 @@ def test_a_flood_starves_nobody() -> None:
     data = [text for text in run.story if text.isdigit()]
     assert [str(number) for number in range(len(data))] == data
     assert max(sizes) <= BATCH_FRAMES + 1
+
+
+def test_a_tick_that_takes_long_comes_once_a_poll(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A session that reads a snapshot in its tick, at a venue that does not answer: a batch of frames must not add up its waits."""
+    waited_s = 0.0
+    real, ticks = time.monotonic, list[int]()
+    monkeypatch.setattr("adapters.transport.stream.time", SimpleNamespace(monotonic=lambda: real() + waited_s, sleep=time.sleep))
+
+    def flood(peer: Peer) -> None:
+        while True:
+            peer.send(frame(1, b"data") * 1000)
+
+    def slow(self: TalkingSession, now: float) -> Sequence[Message]:
+        nonlocal waited_s
+        waited_s += 2.0
+        self.ticks += 1
+        return ()
+
+    monkeypatch.setattr(TalkingSession, "tick", slow)
+    with running(flood, stale_after_s=1e9) as run:
+
+        def is_enough(run: Run) -> bool:
+            ticks.append(run.session.ticks - sum(ticks))
+            return run.session.ticks >= 10
+
+        run.until(is_enough)
+    assert max(ticks) < 10, ticks
 
 
 # ---- refused, and back -----------------------------------------------------------------------------------------------------------
