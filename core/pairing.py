@@ -2,7 +2,8 @@
 
 Fills are matched first in, first out against open fills of the opposite direction. It decides nothing: the exposure that is hedged is
 the hedge planner's business, so an error here can cost a report but never a trade. Quantities and money are conserved: what was
-filled is open or in rows, and the rows add up to the result.
+filled is open or in rows, and the rows add up to the result. A stranger's fill is hedged like one of ours, so it is matched like one;
+what strangers do among themselves is not ours to report.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import msgspec
 from core.messages import AttemptStarted, BookLost, BookUpdated, FillRecorded, FillReported, OrderSnapshot, OrderSubmitted
 from core.types import BPS, ZERO, ClientOrderId, Role, Side, VenueId
 
-PairPhase = Literal["BUILD", "UNWIND", "REPAIR"]
+PairPhase = Literal["BUILD", "UNWIND", "REPAIR", "STRANGER"]
 PairEvent = AttemptStarted | OrderSubmitted | BookUpdated | BookLost | FillRecorded
 
 _K = TypeVar("_K")
@@ -35,7 +36,7 @@ class PairRow(msgspec.Struct, frozen=True, kw_only=True):
     (STRATEGY: edge on the maker price). ``fill_to_hedge_ms`` is negative where the cover was seen first. ``slippage_bps``: cover price
     against its order's reference price, positive = worse; None, like ``basis_bps``, where it was not known. ``cover_role`` MAKER: two
     maker fills of opposite sides that met each other. REPAIR rows pair two fills of which neither is a maker's: an overshoot and its
-    correction.
+    correction. STRANGER rows have somebody else's fill (a hand's, a liquidation) in the maker's place, without a cycle, and ours as cover.
     """
 
     cycle_id: int
@@ -62,9 +63,9 @@ class PairRow(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(slots=True)
 class _Lot:
-    """What is left of one fill. ``fee_left`` shrinks with it, so that the parts add up to the fee exactly."""
+    """What is left of one fill. ``fee_left`` shrinks with it, so that the parts add up to the fee exactly. ``role`` None: a stranger's."""
 
-    role: Role
+    role: Role | None
     venue: VenueId
     side: Side
     price: Decimal
@@ -112,9 +113,9 @@ class PairLedger:
             self.handle(fill)
 
     def handle(self, event: PairEvent) -> tuple[PairRow, ...]:
-        """The rows that this event completes. Fills of nobody's order are another party's and are not paired."""
+        """The rows that this event completes."""
         match event:
-            case FillRecorded(fill=fill, order=order) if order is not None:
+            case FillRecorded(fill=fill, order=order):
                 return self._fill(self._lot(fill, order), event.at)
             case AttemptStarted(cycle_id=cycle_id, side=side):
                 _remember(self._attempts, (cycle_id, side), event, _ATTEMPTS_REMEMBERED)
@@ -132,30 +133,37 @@ class PairLedger:
         rows = []
         while lot.left > 0 and self._open and self._open[0].side is not lot.side:
             earlier = self._open[0]
-            rows.append(self._pair(earlier, lot, min(earlier.left, lot.left), at))
+            quantity = min(earlier.left, lot.left)
+            if earlier.role is None and lot.role is None:
+                earlier.take(quantity)
+                lot.take(quantity)
+            else:
+                rows.append(self._pair(earlier, lot, quantity, at))
             if not earlier.left:
                 self._open.popleft()
         if lot.left > 0:
             self._open.append(lot)
         return tuple(rows)
 
-    def _lot(self, fill: FillReported, order: OrderSnapshot) -> _Lot:
-        is_maker = order.role is Role.MAKER
+    def _lot(self, fill: FillReported, order: OrderSnapshot | None) -> _Lot:
+        is_maker = order is not None and order.role is Role.MAKER
+        cycle_id = order.cycle_id if order is not None else 0
         return _Lot(
-            role=order.role,
+            role=order.role if order is not None else None,
             venue=fill.venue,
             side=fill.side,
             price=fill.price,
             left=fill.quantity,
             fee_left=fill.fee,
-            cycle_id=order.cycle_id,
+            cycle_id=cycle_id,
             received_at=fill.received_at,
-            basis_bps=self._basis_bps(order.cycle_id, fill.side) if is_maker else None,
-            slippage_bps=self._slippage_bps(order.client_order_id, fill.side, fill.price),
+            basis_bps=self._basis_bps(cycle_id, fill.side) if is_maker else None,
+            slippage_bps=self._slippage_bps(order.client_order_id, fill.side, fill.price) if order is not None else None,
         )
 
     def _pair(self, earlier: _Lot, later: _Lot, quantity: Decimal, at: float) -> PairRow:
-        maker, cover = (later, earlier) if later.role is Role.MAKER and earlier.role is not Role.MAKER else (earlier, later)
+        maker, cover = (later, earlier) if _rank(later) < _rank(earlier) else (earlier, later)
+        assert cover.role is not None, "strangers among themselves make no row"
         maker_x, cover_x = self._fx[maker.venue], self._fx[cover.venue]
         maker_value, cover_value = maker.price * maker_x, cover.price * cover_x
         gain = maker.side.sign * (cover_value - maker_value)
@@ -186,6 +194,8 @@ class PairLedger:
 
     def _phase(self, maker: _Lot) -> PairPhase:
         """Of the attempt that the fill belongs to; a fill from before a restart, whose attempt is not known, counts as BUILD."""
+        if maker.role is None:
+            return "STRANGER"
         if maker.role is Role.ENTRY:
             return "BUILD"
         if maker.role is not Role.MAKER:
@@ -204,6 +214,11 @@ class PairLedger:
     def _slippage_bps(self, client_order_id: ClientOrderId, side: Side, price: Decimal) -> Decimal | None:
         reference = self._references.get(client_order_id)
         return side.sign * (price - reference) / reference / BPS if reference else None
+
+
+def _rank(lot: _Lot) -> int:
+    """Whose place is the maker's: a stranger's, else the maker's, else the earlier one's."""
+    return 0 if lot.role is None else 1 if lot.role is Role.MAKER else 2
 
 
 def _remember(memory: dict[_K, _V], key: _K, value: _V, limit: int) -> None:

@@ -184,7 +184,7 @@ class RunTotals:
 
     def _pair(self, pair: PairRow) -> None:
         self._net += pair.net_usd
-        if pair.phase != "REPAIR":
+        if pair.phase not in ("REPAIR", "STRANGER"):
             self._cover((pair.cycle_id, pair.side), pair.quantity)
         if pair.cover_role is Role.MAKER:
             self._cover((pair.cover_cycle_id, pair.side.opposite), pair.quantity)

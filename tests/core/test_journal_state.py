@@ -25,8 +25,9 @@ from core.journal_state import (
     Stopped,
 )
 from core.messages import FillRecorded, Message, OrderAccepted, OrderChanged, OrderSnapshot, PlaceOrder
+from core.pairing import PairLedger
 from core.types import ClientOrderId, OrderState, Role, Side, TimeInForce, TradeId, VenueOrderId
-from tests.core.test_pairing import GRVT, fill, started
+from tests.core.test_pairing import BACKPACK, GRVT, fill, started
 
 D = Decimal
 
@@ -177,6 +178,16 @@ def test_a_fill_that_was_not_booked_is_kept_with_all_that_it_may_be_paired_with(
     assert ((hedge,), (first,), ()) == (fold(*run).unbooked_fills, fold(*run).booked_fills, fold(*run).fills_since_flat)
     again = fold(fold(*run), booked(hedge))
     assert ((), (), ()) == (again.unbooked_fills, again.booked_fills, fold(first, hedge).unbooked_fills)
+
+
+def test_a_pair_ledger_built_from_the_journal_holds_what_the_old_one_held() -> None:
+    """A stranger's fill that waits for its hedge, too: flat for the journal is flat for the books."""
+    hand, hedge = fill(None, Side.BUY, "0.04", "3000"), fill(Role.HEDGE, Side.SELL, "0.04", "3000")
+    state = fold(BooksOpened(pairs=0), hand, booked(hand))
+    again = PairLedger(maker_venue=GRVT, hedge_venue=BACKPACK)
+    again.resume(state.booked_fills)
+    assert (D("0.04"), 1, D(0)) == (again.exposure, len(again.handle(hedge)), again.exposure)
+    assert () == fold(state, hedge, booked(hedge)).pairable
 
 
 def booked(event: FillRecorded) -> FillBooked:

@@ -266,21 +266,60 @@ def test_overshoot_and_its_repair_are_a_row_of_their_own() -> None:
     assert ("REPAIR", D("-0.3")) == (row.phase, row.net_usd)
 
 
-def test_fill_of_nobodys_order_is_not_paired() -> None:
-    """Trades by hand do not turn up in the bot's result."""
+def test_a_strangers_fill_and_its_hedge_are_a_row_of_their_own() -> None:
+    """A trade by hand that was hedged: at its own price and fee, apart from what the bot's cycles earn."""
+    row = pair_of(
+        fill(None, Side.BUY, "0.10", "3000", fee="0.1"), fill(Role.HEDGE, Side.SELL, "0.10", "2999", fee="0.2", cycle_id=7)
+    )
+    assert ("STRANGER", D(3000), D(2999), Role.HEDGE, 0, 7, D("-0.4")) == (
+        row.phase,
+        row.maker_price,
+        row.hedge_vwap,
+        row.cover_role,
+        row.cycle_id,
+        row.cover_cycle_id,
+        row.net_usd,
+    )
+
+
+@pytest.mark.parametrize("is_stranger_first", [True, False])
+def test_a_stranger_has_the_makers_place_whoever_was_first(*, is_stranger_first: bool) -> None:
+    """A hand that closes what our quote has built: our fill is the cover, and counts as covered."""
+    events = [fill(None, Side.SELL, "0.10", "3001"), fill(Role.MAKER, Side.BUY, "0.10", "3000")]
+    row = pair_of(*(events if is_stranger_first else events[::-1]))
+    assert ("STRANGER", D(3001), Role.MAKER, D("0.1")) == (row.phase, row.maker_price, row.cover_role, row.net_usd)
+
+
+def test_a_hedged_hand_shifts_no_later_pair() -> None:
+    """Cycles at 3000, 3040 and 3080 that earn nothing are told as such."""
+    book_keeper, net = ledger(), D(0)
+    trades = [(None, "3000"), *((Role.MAKER, price) for price in ("3000", "3040", "3080"))]
+    for role, price in trades:
+        for event in (fill(role, Side.BUY, "0.05", price), fill(Role.HEDGE, Side.SELL, "0.05", price)):
+            net += sum(row.net_usd for row in book_keeper.handle(event))
+    assert (D(0), D(0)) == (net, book_keeper.exposure)
+
+
+def test_strangers_among_themselves_are_not_told() -> None:
+    """A hand that opens and closes is no business of ours, and leaves nothing open."""
     book_keeper = ledger()
-    book_keeper.handle(fill(Role.MAKER, Side.BUY, "0.10", "3000"))
-    assert () == book_keeper.handle(fill(None, Side.SELL, "0.10", "3000"))
+    rows = [row for side in Side for row in book_keeper.handle(fill(None, side, "0.10", "3000"))]
+    assert ([], D(0)) == (rows, book_keeper.exposure)
 
 
-_fills = st.builds(
-    fill,
-    st.sampled_from([Role.MAKER, Role.MAKER, Role.HEDGE, Role.UNWIND, Role.REPAIR]),
-    st.sampled_from(Side),
-    st.integers(1, 20).map(lambda lots: str(D(lots) / 100)),
-    st.integers(290_000, 310_000).map(lambda cents: str(D(cents) / 100)),
-    fee=st.integers(-50, 50).map(lambda cents: str(D(cents) / 100)),
-)
+def _fills_of(*roles: Role | None) -> st.SearchStrategy[FillRecorded]:
+    return st.builds(
+        fill,
+        st.sampled_from(roles),
+        st.sampled_from(Side),
+        st.integers(1, 20).map(lambda lots: str(D(lots) / 100)),
+        st.integers(290_000, 310_000).map(lambda cents: str(D(cents) / 100)),
+        fee=st.integers(-50, 50).map(lambda cents: str(D(cents) / 100)),
+    )
+
+
+_ours = _fills_of(Role.MAKER, Role.MAKER, Role.HEDGE, Role.UNWIND, Role.REPAIR)
+_fills = _ours | _fills_of(None)
 
 
 @given(st.lists(_fills, max_size=30))
@@ -290,7 +329,7 @@ def test_quantity_is_conserved(fills: list[FillRecorded]) -> None:
     for event in fills:
         filled += event.fill.quantity if event.order is not None and event.order.role is Role.MAKER else 0
         for row in book_keeper.handle(event):
-            covered += row.quantity * ((row.phase != "REPAIR") + (row.cover_role is Role.MAKER))
+            covered += row.quantity * ((row.phase not in ("REPAIR", "STRANGER")) + (row.cover_role is Role.MAKER))
         assert filled == covered + book_keeper.open_quantity
 
 
@@ -303,7 +342,7 @@ def test_exposure_is_the_sum_of_all_fills(fills: list[FillRecorded]) -> None:
     assert sum((event.fill.side.sign * event.fill.quantity for event in fills), D(0)) == book_keeper.exposure
 
 
-@given(st.lists(_fills, max_size=20), st.sampled_from(["1", "0.999"]))
+@given(st.lists(_ours, max_size=20), st.sampled_from(["1", "0.999"]))
 def test_money_is_conserved_when_flat(fills: list[FillRecorded], fx: str) -> None:
     """Once everything is covered, the rows add up to the cash that moved, fees included."""
     book_keeper = ledger(fx)

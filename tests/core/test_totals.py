@@ -145,6 +145,14 @@ def test_dust_met_by_the_opposite_maker_fill_covers_both_attempts() -> None:
     assert 2 == run.summary.attempts_hedged
 
 
+def test_a_makers_fill_that_a_stranger_met_is_covered() -> None:
+    """Its attempt is whole; the stranger's is nobody's attempt."""
+    run = Run()
+    run.attempt(1, filled="0.10")
+    run.fill(fill(None, Side.SELL, "0.10", "3000", venue=VenueId("grvt")))
+    assert (1, D("0.10")) == (run.summary.attempts_hedged, run.summary.hedged)
+
+
 def test_fill_of_nobodys_order_is_no_volume() -> None:
     """What somebody trades by hand is not farmed by this run."""
     run = Run()
