@@ -166,10 +166,11 @@ class Quoter:
         if order.role is not Role.MAKER or self._order is None or order.client_order_id != self._order.client_order_id:
             return
         self._order = None if order.is_closed else order
-        if order.state in (OrderState.REJECTED, OrderState.DENIED):
-            self._back_off(now)
-        elif order.is_closed and order.filled_quantity > 0:
+        is_asked_for = order.state not in (OrderState.REJECTED, OrderState.DENIED) and order.client_order_id == self._cancelled
+        if order.is_closed and order.filled_quantity > 0:
             self._refusals.clear()
+        elif order.is_closed and not is_asked_for:
+            self._back_off(now)
 
     def _denied(self, message: OrderDenied, now: float) -> None:
         if self._order is not None and message.client_order_id == self._order.client_order_id:
@@ -177,7 +178,7 @@ class Quoter:
             self._back_off(now)
 
     def _back_off(self, now: float) -> None:
-        """A refused quote is not an error, but asking again at once would be: 0.25 s doubling to 2 s, 5 s after many."""
+        """A quote that is refused, or ended unasked, is no error, but the next at once would be: 0.25 s doubling to 2 s, 5 s after many."""
         self._refusals.append(now)
         recent = [at for at in self._refusals if now - at <= REFUSAL_WINDOW_S]
         pause = REFUSAL_PAUSES_S[min(len(recent), len(REFUSAL_PAUSES_S)) - 1]

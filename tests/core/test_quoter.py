@@ -438,6 +438,22 @@ def test_a_denied_quote_frees_its_place_after_a_pause() -> None:
     assert ([], 1) == (at_once, len(orders_in(rig.wait(1.0))))
 
 
+def test_a_quote_that_the_venue_ends_unasked_is_repeated_after_a_pause() -> None:
+    """A venue that accepts and then cancels each one would be asked hundreds of times a minute."""
+    rig = Rig()
+    rig.rests()
+    at_once = orders_in(rig.ends(S.CANCELED, reason="SELF_TRADE_PROTECTION"))
+    assert ([], 1) == (at_once, len(orders_in(rig.wait(0.5))))
+
+
+def test_a_quote_that_ends_after_a_fill_is_replaced_at_once() -> None:
+    rig = Rig()
+    rig.rests()
+    rig.fills("0.04", state=S.PARTIALLY_FILLED)
+    rig.hedged("0.04")
+    assert [D("0.06")] == [order.quantity for order in orders_in(rig.ends(total="0.04"))]
+
+
 # ---- cycles -------------------------------------------------------------------------------------------------------------------
 
 
