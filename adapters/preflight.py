@@ -13,7 +13,7 @@ from core.instrument import Instrument
 from core.journal_state import JournalState
 from core.messages import OrderReported
 from core.ports import Venue
-from core.preflight import Check, VenueFacts, judge_pair, judge_venue
+from core.preflight import Check, VenueFacts, judge_bracket, judge_pair
 from core.recovery import explained_positions
 from core.types import ClientOrderId
 
@@ -47,7 +47,7 @@ def preflight(
     explained = explained_positions(state, (facts.instrument for _, facts in found))
     facts = [each for _, each in found]
     if config.strategy.kind == "bracket":
-        return judge_venue(facts[0], config.strategy.size, explained), tuple(found)
+        return judge_bracket(facts[0], config.strategy, explained), tuple(found)
     return judge_pair(facts[0], facts[1], config.strategy, explained=explained), tuple(found)
 
 

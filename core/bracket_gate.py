@@ -74,7 +74,7 @@ class BracketGate:
         return None
 
     def _absurd(self, order: PlaceOrder) -> Denial | None:
-        violations = self._instrument.violations(order.price, order.quantity, reduce_only=order.reduce_only)
+        violations = self._instrument.violations(order.price, order.quantity)
         if violations:
             return Denial("; ".join(violations), is_fat_finger=True)
         if (order.venue, order.symbol) != (self._instrument.venue, self._instrument.symbol):

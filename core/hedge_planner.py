@@ -182,8 +182,14 @@ class HedgePlanner:
         self._alarmed = False
 
     def _unwind(self, need: Decimal, now: float) -> tuple[Message, ...]:
-        """Close exactly the rest on the maker venue; the bot must not quote until a person or the state machine says so."""
-        placed = () if self._may_meet_quote(Side.of(need)) else self._place(self._maker, need, self._ladder[-1], Role.UNWIND, now)
+        """Close exactly the rest on the maker venue; the bot must not quote until a person or the state machine says so. A rest that is
+        less than the maker venue trades goes on to the hedge venue."""
+        if self._is_below_minimum(need, now):
+            placed = () if self._is_refused else self._place(self._hedge, need, self._ladder[-1], Role.HEDGE, now)
+        elif self._may_meet_quote(Side.of(need)):
+            placed = ()
+        else:
+            placed = self._place(self._maker, need, self._ladder[-1], Role.UNWIND, now)
         if self._has_told_stall:
             return placed
         self._has_told_stall = True
@@ -200,7 +206,7 @@ class HedgePlanner:
         touch = self._touch(venue.venue, side, now)
         if touch is None:
             return ()
-        price = venue.price_passive(touch * (1 + side.sign * slippage_bps * BPS), side)
+        price = _capped(venue, side, touch, slippage_bps)
         if not venue.is_tradable(quantity, price):
             return ()
         order = PlaceOrder(
@@ -225,6 +231,14 @@ class HedgePlanner:
         assert abs(self.ledger.uncovered) < abs(need), "a hedge must reduce what is uncovered (I4)"
         return (order,)
 
+    def _is_below_minimum(self, need: Decimal, now: float) -> bool:
+        """Whether the maker venue would not take an unwind so small."""
+        side, quantity = Side.of(need), self._maker.quantity_down(abs(need))
+        touch = self._touch(self._maker.venue, side, now)
+        if touch is None or quantity == 0:
+            return False
+        return not self._maker.is_tradable(quantity, _capped(self._maker, side, touch, self._ladder[-1]))
+
     def _touch(self, venue: VenueId, side: Side, now: float) -> Decimal | None:
         """Best opposite price of a book young enough to be priced from."""
         book = self._books.get(venue)
@@ -247,6 +261,10 @@ class HedgePlanner:
             return None
         alarm_at = None if self._alarmed else self._exposed_since + EXPOSED_ALARM_S
         return min((at for at in (self._retry_at, alarm_at) if at is not None), default=None)
+
+
+def _capped(venue: Instrument, side: Side, touch: Decimal, slippage_bps: Decimal) -> Decimal:
+    return venue.price_passive(touch * (1 + side.sign * slippage_bps * BPS), side)
 
 
 def _was_matched(order: OrderSnapshot) -> bool:

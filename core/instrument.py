@@ -54,8 +54,11 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
         names = [name for name in self.__struct_fields__ if getattr(self, name) != getattr(now, name)]
         return ", ".join(f"{name} {getattr(self, name)} is now {getattr(now, name)}" for name in names)
 
-    def violations(self, price: Decimal, quantity: Decimal, *, reduce_only: bool = False) -> tuple[str, ...]:
-        """What is wrong with an order of these numbers; empty = it may be sent (I16)."""
+    def violations(self, price: Decimal, quantity: Decimal) -> tuple[str, ...]:
+        """What is wrong with an order of these numbers; empty = it may be sent (I16).
+
+        No venue that asks for a notional lets an order that only reduces be worth less than another (GRVT: 2067, protocols/grvt.md §4).
+        """
         found = []
         if not (price.is_finite() and price > 0):
             return (f"price {price} is not a positive number",)
@@ -67,7 +70,7 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
             found.append(f"quantity {quantity} is off the lot {self.lot_size}")
         if quantity < self.min_quantity:
             found.append(f"quantity {quantity} is below the minimum {self.min_quantity}")
-        if not reduce_only and quantity * price < self.min_notional:
+        if quantity * price < self.min_notional:
             found.append(f"notional {quantity * price} is below the minimum {self.min_notional}")
         return tuple(found)
 

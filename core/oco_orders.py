@@ -40,10 +40,18 @@ class ExitOrders:
         self._ids = ids
         self._epoch = epoch
 
-    @property
-    def smallest(self) -> Decimal:
-        """The least quantity of an order, base."""
-        return max(self._instrument.min_quantity, self._instrument.lot_size)
+    def is_leg(self, role: Role, quantity: Decimal, entry_price: Decimal | None) -> bool:
+        """Whether the venue would take a leg over ``quantity``; without an entry's price by its least quantity alone."""
+        least = max(self._instrument.min_quantity, self._instrument.lot_size)
+        if entry_price is None or quantity < least:
+            return quantity >= least
+        price = self._profit_price(entry_price) if role is Role.TP else self._stop_prices(entry_price)[1]
+        return self._instrument.is_tradable(self.quantity(quantity), price)
+
+    def is_ioc(self, side: Side, quantity: Decimal, touch: Decimal, step: int) -> bool:
+        return quantity >= self._instrument.lot_size and self._instrument.is_tradable(
+            quantity, self._ioc_price(side, touch, step)
+        )
 
     @property
     def can_place(self) -> bool:
@@ -55,11 +63,15 @@ class ExitOrders:
 
     def stop(self, entry_price: Decimal, quantity: Decimal, cycle_id: int) -> PlaceOrder:
         """A market order that the venue holds back until its trigger."""
+        trigger, price = self._stop_prices(entry_price)
+        return self._order(Role.SL, self._settings.side.opposite, quantity, price, trigger, cycle_id, trigger_price=trigger)
+
+    def _stop_prices(self, entry_price: Decimal) -> tuple[Decimal, Decimal]:
+        """Trigger and worst price."""
         side = self._settings.side
         trigger = self._instrument.price_nearest(entry_price * (1 - side.sign * self._settings.stop_loss_pct / 100))
         worst = trigger * (1 - side.sign * STOP_SLIPPAGE_BPS * BPS)
-        price = self._instrument.price_passive(worst, side.opposite)
-        return self._order(Role.SL, side.opposite, quantity, price, trigger, cycle_id, trigger_price=trigger)
+        return trigger, self._instrument.price_passive(worst, side.opposite)
 
     def take_profit(self, entry_price: Decimal, quantity: Decimal, cycle_id: int) -> PlaceOrder:
         """A resting limit order."""
@@ -84,10 +96,12 @@ class ExitOrders:
 
     def ioc(self, side: Side, quantity: Decimal, touch: Decimal, step: int, cycle_id: int) -> PlaceOrder:
         """Takes at ``touch`` or worse, capped by the ladder's ``step``."""
+        return self._order(Role.REPAIR, side, quantity, self._ioc_price(side, touch, step), touch, cycle_id)
+
+    def _ioc_price(self, side: Side, touch: Decimal, step: int) -> Decimal:
         ladder = self._settings.close_ladder_bps
         cap = ladder[min(step, len(ladder) - 1)]
-        price = self._instrument.price_passive(touch * (1 + side.sign * cap * BPS), side)
-        return self._order(Role.REPAIR, side, quantity, price, touch, cycle_id)
+        return self._instrument.price_passive(touch * (1 + side.sign * cap * BPS), side)
 
     def _order(
         self,

@@ -289,9 +289,8 @@ class OcoPair:
         if not keepers(stops, held + self._entry_unseen):
             return self._enter(PairState.ARMING, "the stop does not stand yet", now) + out
         out += self._take_profit(takes, held, now)
-        is_served = (
-            not self._wants_take_profit or held - cover_of(leg for leg in takes if leg.is_standing) < self._orders.smallest
-        )
+        unserved = held - cover_of(leg for leg in takes if leg.is_standing)
+        is_served = not self._wants_take_profit or not self._is_leg(Role.TP, unserved)
         return (self._enter(PairState.ARMED, "the legs stand", now) if is_served else ()) + out
 
     def _cover(self, stops: list[Leg], held: Decimal, now: float) -> tuple[Message, ...]:
@@ -305,14 +304,14 @@ class OcoPair:
                 or len(stops) >= MAX_STOPS
             ):
                 return ()
-            return self._place_stop(missing if missing >= self._orders.smallest else held, now)
+            return self._place_stop(missing if self._is_leg(Role.SL, missing) else held, now)
         kept = keepers(stops, held)
         if not kept:
             return ()
         exact = [leg for leg in counted if leg.is_in_flight and leg.cover == held]
         spare = [leg for leg in stops if leg not in kept and leg not in exact]
         out = self._cancel(self.legs.with_siblings(spare), "stop resized", now)
-        is_exact = cover_of(kept) == held or any(leg.is_in_flight for leg in counted) or held < self._orders.smallest
+        is_exact = cover_of(kept) == held or any(leg.is_in_flight for leg in counted) or not self._is_leg(Role.SL, held)
         must_wait = now - self._seen_held_at < RESIZE_PATIENCE_S or len(stops) >= MAX_STOPS
         return out if is_exact or must_wait else out + self._place_stop(held, now)
 
@@ -334,9 +333,11 @@ class OcoPair:
         resting = cover_of(takes)
         if resting > held:
             return self._drop(takes, "take-profit above the position", now)
-        if held - resting < self._orders.smallest or self.legs.is_judging(Role.TP):
+        quantity = self._orders.quantity(held - resting)
+        is_due = self._is_leg(Role.TP, quantity) and self._may_place(Role.TP, now) and not self.legs.is_judging(Role.TP)
+        if not is_due or self.entry_price is None:
             return ()
-        return self._place_take_profit(held - resting, now)
+        return self._leg(self._orders.take_profit(self.entry_price, quantity, self.cycle_id))
 
     def _tidy_up(self, now: float) -> tuple[Message, ...]:
         """Flat: every leg that may still fill must be seen to end."""
@@ -404,9 +405,10 @@ class OcoPair:
             return ()
         levels = () if book is None else book.asks if side is Side.BUY else book.bids
         wanted = self._orders.quantity(quantity)
-        if not levels or not self._may_place(Role.REPAIR, wanted, now):
+        step = self._retries[Role.REPAIR].misses
+        if not levels or not self._may_place(Role.REPAIR, now) or not self._orders.is_ioc(side, wanted, levels[0].price, step):
             return ()
-        order = self._orders.ioc(side, wanted, levels[0].price, self._retries[Role.REPAIR].misses, self.cycle_id)
+        order = self._orders.ioc(side, wanted, levels[0].price, step, self.cycle_id)
         self._ledger.register(order)
         return (order,)
 
@@ -425,10 +427,10 @@ class OcoPair:
 
     def _place_stop(self, quantity: Decimal, now: float) -> tuple[Message, ...]:
         quantity = self._orders.quantity(quantity)
-        if not self._may_place(Role.SL, quantity, now) or self.entry_price is None:
+        if not self._may_place(Role.SL, now) or not self._is_leg(Role.SL, quantity) or self.entry_price is None:
             return ()
         is_too_late = self._has_linked or self._close_reason or self.legs.is_any_open
-        if self._may_link and self._wants_take_profit and not is_too_late:
+        if self._may_link and self._wants_take_profit and self._is_leg(Role.TP, quantity) and not is_too_late:
             return self._link(self.entry_price, quantity)
         return self._leg(self._orders.stop(self.entry_price, quantity, self.cycle_id))
 
@@ -440,14 +442,11 @@ class OcoPair:
             self.legs.add(self._ledger.register(order))
         return (pair,)
 
-    def _place_take_profit(self, quantity: Decimal, now: float) -> tuple[Message, ...]:
-        quantity = self._orders.quantity(quantity)
-        if not self._may_place(Role.TP, quantity, now) or self.entry_price is None:
-            return ()
-        return self._leg(self._orders.take_profit(self.entry_price, quantity, self.cycle_id))
+    def _may_place(self, role: Role, now: float) -> bool:
+        return now >= self._retries[role].at and self._orders.can_place
 
-    def _may_place(self, role: Role, quantity: Decimal, now: float) -> bool:
-        return quantity >= self._orders.smallest and now >= self._retries[role].at and self._orders.can_place
+    def _is_leg(self, role: Role, quantity: Decimal) -> bool:
+        return self._orders.is_leg(role, quantity, self.entry_price)
 
     def _leg(self, order: PlaceOrder) -> tuple[Message, ...]:
         self.legs.add(self._ledger.register(order))

@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Literal, NamedTuple
 
-from core.config import StrategyConfig
+from core.config import BracketConfig, StrategyConfig
 from core.instrument import Instrument
 from core.messages import BookUpdated
+from core.oco_orders import STOP_SLIPPAGE_BPS
 from core.quote_policy import mid
 from core.types import BPS, ZERO, Fees, VenueId
 
@@ -56,6 +57,13 @@ def judge_pair(
     """All checks of both venues and of the pair; ``explained``: the positions that our own journal accounts for."""
     checks = [check for facts in (maker, hedge) for check in judge_venue(facts, strategy.size, explained)]
     return (*checks, _mids(maker, hedge, strategy), _common_size(maker.instrument, hedge.instrument, strategy.size))
+
+
+def judge_bracket(facts: VenueFacts, strategy: StrategyConfig, explained: Mapping[VenueId, Explained]) -> tuple[Check, ...]:
+    """All checks of the one venue, and that it would take the exits of a whole position."""
+    assert strategy.bracket is not None
+    verdict, detail = _exits(facts, strategy.size, strategy.bracket)
+    return (*judge_venue(facts, strategy.size, explained), Check(facts.instrument.venue, "exits", verdict, detail))
 
 
 def judge_venue(facts: VenueFacts, size: Decimal, explained: Mapping[VenueId, Explained]) -> tuple[Check, ...]:
@@ -110,6 +118,20 @@ def _size(facts: VenueFacts, size: Decimal) -> _Judgement:
         return ("ok", f"{size} is {size * price:.2f} {instrument.quote}, lot {instrument.lot_size}")
     needed = max(instrument.min_quantity, instrument.min_notional / price)
     return ("fail", f"strategy.size {size}; accepted: a multiple of {instrument.lot_size}, at least {needed:.6f}")
+
+
+def _exits(facts: VenueFacts, size: Decimal, bracket: BracketConfig) -> _Judgement:
+    """The venue values an order at its price: a stop that sells at its worst one, a take-profit that buys below the entry."""
+    instrument, price = facts.instrument, mid(facts.book)
+    if price is None:
+        return ("fail", "no price to judge the exits by")
+    is_long = bracket.side == "BUY"
+    least = (1 - bracket.stop_loss_pct / 100) * (1 - STOP_SLIPPAGE_BPS * BPS) if is_long else 1 - bracket.take_profit_pct / 100
+    worth = size * price * least
+    name = "stop" if is_long else "take-profit"
+    if instrument.is_tradable(size, price * least):
+        return ("ok", f"{name} {worth:.2f} {instrument.quote}")
+    return ("fail", f"strategy.size {size}: its {name} is worth {worth:.2f}; accepted: {instrument.min_notional} and more")
 
 
 def _clock(offset_ms: float) -> _Judgement:

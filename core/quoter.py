@@ -41,13 +41,13 @@ from core.quote_policy import (
     QuoteSettings,
     basis_bps,
     basis_side,
-    hedgeable_quantity,
     is_off_touch,
     join_price,
     market_fault,
     meets_edge,
     required_bps,
 )
+from core.quote_sizes import QuoteSizes
 from core.types import (
     ZERO,
     Channel,
@@ -96,7 +96,8 @@ class Quoter:
         self._ids = ids
         self._epoch = epoch
         self.ledger = ExposureLedger(ids.owner)
-        self._lot = max(maker.lot_size, hedge.lot_size)
+        self._sizes = QuoteSizes(maker, hedge, settings)
+        self._lot = self._sizes.lot
         self._books: dict[VenueId, BookUpdated] = {}
         self._streams = tuple((venue, channel) for venue in (maker.venue, hedge.venue) for channel in Channel)
         self._feeds: dict[tuple[VenueId, Channel], FeedState] = {}
@@ -287,7 +288,7 @@ class Quoter:
     # ---- an attempt without a living order -----------------------------------------------------------------------------------
 
     def _continue(self, attempt: Attempt, now: float) -> tuple[Message, ...]:
-        remainder = self._quotable(attempt.target - attempt.filled)
+        remainder = self._sizes.quotable(attempt.target - attempt.filled, self._books.get(self._maker.venue))
         if attempt.is_ending or remainder == 0 or self._is_stopping:
             return self._finish_attempt(attempt, now)
         if now - attempt.started_at >= self._settings.hard_timeout_s:
@@ -385,8 +386,7 @@ class Quoter:
 
     def _open(self, now: float) -> tuple[Message, ...]:
         """Start the next attempt: unwind what is held, else build."""
-        unwindable = self._unwindable()
-        phase: Phase = "UNWIND" if unwindable > 0 else "BUILD"
+        phase: Phase = "UNWIND" if self._unwindable() > 0 else "BUILD"
         if phase == "UNWIND" and self._held_since is None:
             self._held_since = now
         pause = self._pause_reason(now)
@@ -397,10 +397,10 @@ class Quoter:
         if phase == "UNWIND":
             closing = Side.of(-self.ledger.position(self._maker.venue))
             side: Side | None = closing
-            target = self._quotable(min(self._settings.size, unwindable, self._delta_room(closing)))
+            target = self._sizes.unwind(self.ledger, market.maker, closing)
         else:
             side = self._build_side(market)
-            target = self._build_quantity(market, side) if side is not None else ZERO
+            target = self._sizes.build(self.ledger, market, side) if side is not None else ZERO
         if side is None or target == 0:
             return self._skip(phase, "no direction" if side is None else "size is limited to nothing", now)
         return self._start_attempt(phase, side, target, market, now)
@@ -430,32 +430,8 @@ class Quoter:
             return basis_side(self._basis, basis_bps(market, self._settings.fx))
         return Side.BUY if self._next_cycle_id() % 2 else Side.SELL
 
-    def _build_quantity(self, market: Market, side: Side) -> Decimal:
-        """Bounded by the configured size, the position limit of both venues, and what the hedge book can take."""
-        room = self._settings.max_position - max(abs(q) for q in (*self.ledger.positions.values(), ZERO))
-        depth = hedgeable_quantity(market, side, self._settings)
-        return self._quotable(min(self._settings.size, room, depth, self._delta_room(side)))
-
-    def _delta_room(self, side: Side) -> Decimal:
-        """What the delta bound leaves for a quote of this side beside the dust that is carried."""
-        return self._settings.max_delta - max(side.sign * self.ledger.net, ZERO)
-
-    def _quotable(self, quantity: Decimal) -> Decimal:
-        """Largest quantity both venues accept, zero where that is none."""
-        rounded = (quantity // self._lot) * self._lot if quantity > 0 else ZERO
-        book = self._books.get(self._maker.venue)
-        price = book.bids[0].price if book is not None and book.bids else None
-        if price is None or not self._hedge.is_tradable(rounded, price):
-            return ZERO
-        is_enough = rounded >= self._maker.min_quantity if self._unwindable() > 0 else self._maker.is_tradable(rounded, price)
-        return rounded if is_enough else ZERO
-
     def _unwindable(self) -> Decimal:
-        """Base quantity that both venues hold against each other and that a lot can close."""
-        maker, hedge = self.ledger.position(self._maker.venue), self.ledger.position(self._hedge.venue)
-        if maker * hedge >= 0:
-            return ZERO
-        return (min(abs(maker), abs(hedge)) // self._lot) * self._lot
+        return self._sizes.unwindable(self.ledger, self._books.get(self._maker.venue))
 
     def _next_cycle_id(self) -> int:
         return self._cycle_id if self._cycle is not None else self._cycle_id + 1

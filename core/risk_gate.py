@@ -108,7 +108,7 @@ class RiskGate:
 
     def _absurd(self, order: PlaceOrder) -> Denial | None:
         """Numbers that no working decision can produce."""
-        violations = self._instrument.violations(order.price, order.quantity, reduce_only=order.reduce_only)
+        violations = self._instrument.violations(order.price, order.quantity)
         if violations:
             return Denial("; ".join(violations), is_fat_finger=True)
         if order.symbol != self._instrument.symbol or order.venue != self._instrument.venue:

@@ -100,7 +100,7 @@ class Exchange:
         tif = "IOC" if price is None else tif
         if post_only and tif == "IOC":
             raise ExchangeRefused("BAD_TIF", "post_only")
-        _check_numbers(book, side, quantity, price, reduce_only=reduce_only)
+        _check_numbers(book, side, quantity, price)
         order = SimOrder(
             order_id=self._next_order_id,
             account=account,
@@ -382,7 +382,7 @@ def _worst_key(order: SimOrder, opposite: BookSide) -> float:
     return -float("inf") if order.price is None else opposite.key_of(order.price)
 
 
-def _check_numbers(book: OrderBook, side: Side, quantity: Decimal, price: Decimal | None, *, reduce_only: bool) -> None:
+def _check_numbers(book: OrderBook, side: Side, quantity: Decimal, price: Decimal | None) -> None:
     instrument = book.instrument
     if not (quantity.is_finite() and 0 < quantity < LARGEST):
         raise ExchangeRefused("BAD_QUANTITY", "quantity")
@@ -395,7 +395,7 @@ def _check_numbers(book: OrderBook, side: Side, quantity: Decimal, price: Decima
             raise ExchangeRefused("BAD_PRICE", "price")
         if price % instrument.tick_size:
             raise ExchangeRefused("TICK", "price")
-    if reduce_only or not instrument.min_notional:
+    if not instrument.min_notional:
         return
     touch = book.against(side).best() if price is None else None
     worth = price if price is not None else touch.price if touch is not None else None

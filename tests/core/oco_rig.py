@@ -58,11 +58,12 @@ class Rig:
         *,
         lot: str = "0.01",
         min_quantity: str | None = None,
+        min_notional: str = "0",
         native_oco: bool = False,
         **more: Any,
     ) -> None:
         self.now = 100.0
-        self.instrument = instrument(GRVT, lot=lot, min_quantity=min_quantity or lot)
+        self.instrument = instrument(GRVT, lot=lot, min_quantity=min_quantity or lot, min_notional=min_notional)
         policies = {GRVT: VenuePolicy(symbol=SYMBOLS[GRVT], lot_size=D(lot), cancel_ttl_ms=0, submit_bound_s=6.0)}
         self.tracker = OrderTracker(policies, positions=more.pop("positions", None))
         self.core = Bracket(self.instrument, settings(policy, native_oco=native_oco), SIZE, ClientIds(OWNER, 1, 5_000), **more)

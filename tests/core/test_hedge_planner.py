@@ -56,11 +56,12 @@ MAKER = place(1)
 class Rig:
     """A planner with fresh books; ``do`` hands over a message, ``end`` says how an order of ours ended."""
 
-    def __init__(self, *, synced: bool = True, hedge_lot: str = "0.01", maker_lot: str = "0.01", **positions: str) -> None:
+    def __init__(
+        self, *, synced: bool = True, hedge_lot: str = "0.01", maker_lot: str = "0.01", min_notional: str = "0", **positions: str
+    ) -> None:
         self.now = 0.0
-        self.planner = HedgePlanner(
-            instrument(GRVT, lot=maker_lot), instrument(BACKPACK, lot=hedge_lot), HedgeSettings(LADDER), ids("hedger")
-        )
+        maker = instrument(GRVT, lot=maker_lot, min_notional=min_notional)
+        self.planner = HedgePlanner(maker, instrument(BACKPACK, lot=hedge_lot), HedgeSettings(LADDER), ids("hedger"))
         for venue in (GRVT, BACKPACK):
             self.do(book(venue))
         self.do(TradingStateChanged(state=TradingState.ACTIVE, reason="", at=0.0))
@@ -258,6 +259,27 @@ def test_the_unwind_is_exactly_the_rest() -> None:
     for got in ("0.04", "0", "0"):
         order = orders_in(rig.end(order, S.EXPIRED, got))[0]
     assert (GRVT, SELL, D("0.06"), Role.UNWIND, True) == (order.venue, order.side, order.quantity, order.role, order.reduce_only)
+
+
+def test_a_rest_that_the_maker_venue_would_not_trade_goes_on_to_the_hedge_venue() -> None:
+    """The unwind took 0.06 of 0.10: 0.04 are worth less than its minimum, and may not wait for more."""
+    rig = Rig(min_notional="150")
+    unwind = orders_in(climb(rig)[-1])[0]
+    out = rig.end(unwind, S.EXPIRED, "0.06")
+    order = orders_in(out)[0]
+    assert (Role.UNWIND, D("0.10")) == (unwind.role, unwind.quantity)
+    assert (BACKPACK, Role.HEDGE, D("0.04"), 2) == (order.venue, order.role, order.quantity, order.attempt)
+
+
+def test_a_rest_that_neither_venue_takes_is_a_persons() -> None:
+    rig = Rig(min_notional="1000")
+    out = rig.end(rig.maker_fills()[0], S.REJECTED, permanent=True)
+    later = rig.do(Tick(), EXPOSED_ALARM_S)
+    assert ([], [True], 1) == (
+        orders_in(out + later),
+        [stall.is_permanent for stall in of_type(out, HedgeStalled)],
+        len(of_type(out + later, Alert)),
+    )
 
 
 def test_an_unwind_is_told_before_it_is_sent() -> None:

@@ -78,10 +78,6 @@ def test_a_good_order_has_nothing_to_complain_about() -> None:
     assert () == instrument(GRVT, min_notional="10").violations(D("3000.01"), D("0.01"))
 
 
-def test_a_reduce_only_order_may_be_below_the_minimum_notional() -> None:
-    assert () == instrument(GRVT, min_notional="10").violations(D("100"), D("0.01"), reduce_only=True)
-
-
 def test_what_has_changed_is_named_with_both_values() -> None:
     """And nothing where everything is as it was."""
     before = instrument(GRVT, lot="0.01")

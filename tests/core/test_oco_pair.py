@@ -41,6 +41,35 @@ def test_legs_stand_at_their_percentages_of_the_entry_price() -> None:
     assert (D("2975.95"), D("3036.07"), True, True, Side.SELL) == told
 
 
+def test_legs_below_the_minimum_notional_are_not_sent() -> None:
+    """GRVT refuses them for good (2067), though they only reduce; that 0.03 are held without a stop is told."""
+    rig = Rig(min_notional="100").begin()
+    entry = rig.enter()
+    rig.fill(entry, "0.03")
+    rig.end(entry)
+    rig.tick(2.0)
+    assert ([Role.ENTRY], True) == ([order.role for order in rig.sent], "naked" in rig.alerts())
+
+
+def test_what_is_below_the_minimum_notional_is_not_closed_but_told() -> None:
+    rig = Rig(min_notional="100").begin()
+    entry = rig.enter()
+    rig.fill(entry, "0.03")
+    rig.end(entry)
+    rig.give(Stop(reason="SIGTERM"))
+    rig.tick(6.0)
+    assert ([Role.ENTRY], True) == ([order.role for order in rig.sent], "close" in rig.alerts())
+
+
+def test_a_stop_outlasts_what_it_is_too_much_for() -> None:
+    """The take-profit has left 0.03 of 0.10: a stop over them would be refused, so the larger one stays."""
+    rig = Rig(min_notional="100")
+    stop, profit = rig.armed()
+    rig.fill(profit, "0.07")
+    rig.tick(3.0)
+    assert (1, []) == (rig.count(Role.SL), [each for each in rig.cancels if each.client_order_id == stop.client_order_id])
+
+
 def test_legs_outlive_the_position() -> None:
     """A venue that ends orders by their signature (grvt.md §4) must not end a stop under the position; what closes is over at once."""
     rig = Rig()

@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from core.config import StrategyConfig
-from core.preflight import Explained, VenueFacts, fx_rate, is_go, judge_pair
+from core.config import BracketConfig, StrategyConfig
+from core.preflight import Explained, VenueFacts, fx_rate, is_go, judge_bracket, judge_pair
 from core.types import VenueId
 from tests.core.builders import BACKPACK, GRVT, NO_FEES, VENUES, D, book, instrument
 
@@ -64,6 +64,17 @@ def test_each_bad_fact_of_either_venue_stops_the_run(venue: VenueId, change: dic
         change = {"instrument": msgspec.structs.replace(change["instrument"], venue=venue)}
     both = {each: facts(each, **(change if each == venue else {})) for each in VENUES}
     assert (venue, name) in failed(both[GRVT], both[BACKPACK])
+
+
+@pytest.mark.parametrize(
+    ("side", "minimum", "is_good"), [("BUY", "267", True), ("BUY", "268", False), ("SELL", "297", True), ("SELL", "297.1", False)]
+)
+def test_the_exits_of_a_bracket_must_be_worth_the_minimum(side: str, minimum: str, is_good: bool) -> None:
+    """0.10 at 3000 is 300: the stop of a long would sell at 0.99 * 0.9 of it, the take-profit of a short buys at 0.99."""
+    bracket = BracketConfig(venue=GRVT, side=side, take_profit_pct=D(1), stop_loss_pct=D(1))  # type: ignore[arg-type]
+    strategy = msgspec.structs.replace(STRATEGY, kind="bracket", bracket=bracket)
+    checks = judge_bracket(facts(GRVT, instrument=instrument(GRVT, min_notional=minimum)), strategy, {})
+    assert is_good is is_go(checks)
 
 
 def test_an_unreadable_price_is_a_failure_and_no_exception() -> None:

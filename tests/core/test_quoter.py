@@ -65,11 +65,13 @@ SETTINGS = QuoteSettings(
 class Rig:
     """A quoter with live feeds and fresh books. ``order`` is what it last placed; time passes in ``wait`` with books kept fresh."""
 
-    def __init__(self, *, held: str = "0", ready: bool = True, hedge_lot: str = "0.01", **settings: object) -> None:
+    def __init__(
+        self, *, held: str = "0", ready: bool = True, hedge_lot: str = "0.01", min_notional: str = "0", **settings: object
+    ) -> None:
         self.now = 0.0
         self.books = {GRVT: book(GRVT), BACKPACK: book(BACKPACK)}
         self.quoter = Quoter(
-            instrument(GRVT),
+            instrument(GRVT, min_notional=min_notional),
             instrument(BACKPACK, lot=hedge_lot),
             SETTINGS._replace(**settings),
             ids("quoter"),  # type: ignore[arg-type]
@@ -175,10 +177,12 @@ def test_size_is_bounded_by_what_the_hedge_book_takes() -> None:
 
 
 def test_size_is_bounded_by_the_position_limit() -> None:
+    """What is carried takes up room on its own side and makes room on the other."""
     rig = Rig(held="0.10", max_position=D("0.15"))
-    rig.rests()
-    assert rig.order.side is SELL  # What is held is closed first; the limit bounds what is built on top.
-    assert D("0.05") == rig.quoter._build_quantity(rig.quoter._market(), BUY)  # type: ignore[arg-type]
+    market = rig.quoter._market()
+    assert market is not None
+    room = [rig.quoter._sizes.build(rig.quoter.ledger, market, side) for side in (BUY, SELL)]
+    assert [D("0.05"), D("0.10")] == room
 
 
 @pytest.mark.parametrize("hedge_lot", ["0.01", "0.03", "0.1"])
@@ -452,6 +456,35 @@ def test_a_quote_that_ends_after_a_fill_is_replaced_at_once() -> None:
     rig.fills("0.04", state=S.PARTIALLY_FILLED)
     rig.hedged("0.04")
     assert [D("0.06")] == [order.quantity for order in orders_in(rig.ends(total="0.04"))]
+
+
+# ---- minimums and dust --------------------------------------------------------------------------------------------------------
+
+
+def test_a_remainder_below_the_minimum_notional_ends_the_attempt() -> None:
+    """0.02 of 0.10 are 60 of 100: what has filled is unwound instead."""
+    rig = Rig(min_notional="100")
+    cancelled(rig)
+    rig.fills("0.08", state=S.PARTIALLY_FILLED)
+    rig.hedged("0.08")
+    assert [(SELL, D("0.08"))] == [(order.side, order.quantity) for order in orders_in(rig.ends(total="0.08"))]
+
+
+def test_a_hedged_rest_below_the_minimum_notional_is_worked_off_by_the_next_cycle() -> None:
+    """0.02 held cannot be closed alone: the other side builds 0.10 against them, and 0.08 are unwound."""
+    rig = Rig(min_notional="100", max_position=D("0.10"), iterations=0)
+    build(rig)
+    rig.rests()
+    rig.fills("0.08", state=S.PARTIALLY_FILLED)
+    rig.hedged("0.08", BUY)
+    finished = of_type(rig.ends(total="0.08"), CycleFinished)
+    opposite = (rig.order.side, rig.order.quantity, rig.order.reduce_only)
+    build(rig)
+    assert (1, (SELL, D("0.10"), False), (BUY, D("0.08"), True)) == (
+        len(finished),
+        opposite,
+        (rig.order.side, rig.order.quantity, rig.order.reduce_only),
+    )
 
 
 # ---- cycles -------------------------------------------------------------------------------------------------------------------

@@ -166,7 +166,7 @@ class Inspector:
             self.fail(f"I6: order {client_id} has no durable intent")
         if gateway.gate.state is TradingState.HALTED:
             self.fail(f"I23: order {client_id} while HALTED")
-        problems = gateway.wire.instrument.violations(order.price, order.quantity, reduce_only=order.reduce_only)
+        problems = gateway.wire.instrument.violations(order.price, order.quantity)
         if problems:
             self.fail(f"I16: order {client_id}: {'; '.join(problems)}")
         if order.role is Role.MAKER:

@@ -13,7 +13,7 @@ from core.instrument import Instrument
 from core.types import Side, VenueId
 from simulator.exchange import Exchange
 from tests.sim.engine import Engine
-from tests.sim.scenario import EPOCH_MS, HEDGE, MAKER, PRICE, Scenario
+from tests.sim.scenario import EPOCH_MS, HEDGE, MAKER, PRICE, Scenario, least_of
 
 HOUSE, FLOW = "house", "flow"
 STEP_S = (0.5, 1.1)
@@ -73,7 +73,7 @@ class Market:
         """The hedge venue is deep, except while it is thin; the maker venue's touch is gone with a taker or two."""
         if venue == HEDGE:
             return Decimal("0.02") if self.is_thin else Decimal(2)
-        return Decimal(self._random.randint(1, 12)) / 100
+        return max(Decimal(self._random.randint(1, 12)) / 100, least_of(self._scenario.maker))
 
     def _flow(self) -> None:
         """A taker on the maker venue; it reaches a few ticks deep, so partial fills and whole sweeps both happen."""
@@ -87,6 +87,7 @@ class Market:
         if touch is None:
             return
         quantity = lot * max(1, int(Decimal(chance.choice((1, 3, 5, 8, 15, 30))) / 100 / lot) + (chance.random() < 0.3))
+        quantity = max(quantity, least_of(self._scenario.maker))
         limit = touch + side.sign * Decimal("0.03")
         exchange.place(FLOW, self._scenario.maker.symbol, side, quantity, limit, tif="IOC")
 

@@ -16,6 +16,7 @@ from core.hedge_planner import HedgePlanner
 from core.instrument import Instrument
 from core.journal_state import JournalState
 from core.messages import (
+    BookUpdated,
     CancelAcknowledged,
     CancelOrder,
     FeedChanged,
@@ -34,6 +35,8 @@ from core.messages import (
 )
 from core.order import TrackedOrder
 from core.order_tracker import OrderTracker
+from core.quote_policy import QuoteSettings
+from core.quote_sizes import QuoteSizes
 from core.quoter import Quoter
 from core.rate_limiter import RateLimiter
 from core.risk_gate import Denial, RiskGate
@@ -220,6 +223,19 @@ class _FullSizeAgain(Quoter):
         return super()._quote(attempt, attempt.target, now)
 
 
+class _AnySize(QuoteSizes):
+    def _is_tradable(self, quantity: Decimal, book: BookUpdated) -> bool:
+        return quantity > 0
+
+
+class _IgnoresTheMinimum(Quoter):
+    """A remainder is quoted, however little it is worth."""
+
+    def __init__(self, maker: Instrument, hedge: Instrument, settings: QuoteSettings, *arguments: Any, **named: Any) -> None:
+        super().__init__(maker, hedge, settings, *arguments, **named)
+        self._sizes = _AnySize(maker, hedge, settings)
+
+
 class _HastyLedger(ExposureLedger):
     def _update(self, order: OrderSnapshot) -> None:
         if order.state is OrderState.PENDING_CANCEL:
@@ -364,6 +380,7 @@ MUTANTS: dict[str, Mutant] = {
         Parts(planner=_UnknownNotCounted, gate=_GateUnknownNotCounted),
         100,
     ),
+    "ignores-the-minimum": Mutant("a remainder below the minimum notional is quoted", Parts(quoter=_IgnoresTheMinimum), 60),
     "full-size-again": Mutant("a replaced quote has the full size after a partial fill", Parts(quoter=_FullSizeAgain), 20),
     "only-when-filled": Mutant("a fill is seen only once the order is FILLED", Parts(planner=_OnlyWhenFilled), 10),
     "ninety-percent": Mutant("90 % filled is taken as done", Parts(planner=_NinetyPercentIsDone), 20),

@@ -193,7 +193,7 @@ class OcoInspector:
         self.orders[client_id] = order
         if client_id not in gateway.journal.intents:
             self.fail(f"I6: order {client_id} has no durable intent")
-        problems = self._scenario.instrument.violations(order.price, order.quantity, reduce_only=order.reduce_only)
+        problems = self._scenario.instrument.violations(order.price, order.quantity)
         if problems:
             self.fail(f"I16: order {client_id}: {'; '.join(problems)}")
         if self._must_protect and order.role not in (Role.SL, Role.REPAIR) and self.held > self._stop_cover():

@@ -14,7 +14,7 @@ from core.instrument import Instrument
 from core.ports import Capabilities
 from core.quote_policy import QuoteSettings
 from core.risk_gate import RiskLimits
-from core.types import Fees, VenueId
+from core.types import ZERO, Fees, VenueId
 from core.venue_watch import VenuePolicy
 
 MAKER, HEDGE = VenueId("grvt"), VenueId("backpack")
@@ -27,6 +27,9 @@ CALM_S = 16.0
 EPOCH_MS = 1_700_000_000_000
 PRICE = Decimal(3000)
 SIZE = Decimal("0.10")
+MIN_NOTIONAL = Decimal(100)
+"""GRVT's for BTC, in a quarter of the seeds: a third of the size, so that partial fills leave less than it."""
+MIN_ORDER = Decimal("0.04")
 HISTORY_LAG_MAX_S = 1.6
 """Fills shown later than the tracker's proof of absence takes (2 s and one more) cannot be told from fills that never were."""
 TROUBLE_SHARE = 1 / 12
@@ -195,6 +198,7 @@ def scenario_of(seed: int, intensity: float | None = None, *, is_alone: bool = F
     at their usual rates, and no other.
     """
     dice = random.Random(f"{seed}/scenario")
+    notional = random.Random(f"{seed}/notional").choice((ZERO, ZERO, ZERO, MIN_NOTIONAL))
     drawn = dice.choice((0.5, 1.0, 1.0, 1.0, 1.5, 2.0))
     level = intensity if intensity is not None else 0.0 if seed % 10 == 9 else drawn
     maker_lot, hedge_lot = dice.choice(_LOTS)
@@ -203,8 +207,8 @@ def scenario_of(seed: int, intensity: float | None = None, *, is_alone: bool = F
         intensity=level,
         cruelty=_confined(_cruelty(dice, level), only),
         troubles=Troubles() if is_alone or only else _troubles(random.Random(f"{seed}/troubles"), level),
-        maker=_instrument(MAKER, "ETH_USDT_Perp", "USDT", maker_lot),
-        hedge=_instrument(HEDGE, "ETH_USDC_PERP", "USDC", hedge_lot),
+        maker=_instrument(MAKER, "ETH_USDT_Perp", "USDT", maker_lot, notional),
+        hedge=_instrument(HEDGE, "ETH_USDC_PERP", "USDC", hedge_lot, ZERO),
         lifetime_s=dice.choice((8.0, 190.0, 190.0)),
         flow_rate=dice.uniform(0.3, 1.0),
         move_rate=dice.uniform(0.05, 0.5),
@@ -213,9 +217,21 @@ def scenario_of(seed: int, intensity: float | None = None, *, is_alone: bool = F
     )
 
 
-def _instrument(venue: VenueId, symbol: str, quote: str, lot: Decimal) -> Instrument:
+def least_of(instrument: Instrument) -> Decimal:
+    """The least quantity that others trade: the prices of a run stay within a few percent of the first."""
+    return MIN_ORDER if instrument.min_notional else instrument.min_quantity
+
+
+def _instrument(venue: VenueId, symbol: str, quote: str, lot: Decimal, notional: Decimal) -> Instrument:
     return Instrument(
-        venue=venue, symbol=symbol, base="ETH", quote=quote, tick_size=Decimal("0.01"), lot_size=lot, min_quantity=lot
+        venue=venue,
+        symbol=symbol,
+        base="ETH",
+        quote=quote,
+        tick_size=Decimal("0.01"),
+        lot_size=lot,
+        min_quantity=lot,
+        min_notional=notional,
     )
 
 

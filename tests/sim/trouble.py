@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, get_args
 from core.routing import HEDGER, QUOTER
 from core.types import ZERO, Side, VenueId
 from tests.sim.engine import CoreNode
-from tests.sim.scenario import HEDGE, START_S, TRADING_S, VENUES, Troubles
+from tests.sim.scenario import HEDGE, START_S, TRADING_S, VENUES, Troubles, least_of
 from tests.sim.wire import ACCOUNT, Maintenance
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class Troublemaker:
         touch = exchange.best(instrument.symbol, side.opposite)
         if touch is None:
             return False
-        quantity = Decimal(chance.randint(1, 8)) / 100
+        quantity = max(Decimal(chance.randint(1, 8)) / 100, least_of(instrument))
         is_at_once = chance.random() < 0.6
         price = touch + side.sign * Decimal("0.05") if is_at_once else touch - side.sign * Decimal("0.02")
         order = exchange.place(
@@ -96,7 +96,7 @@ class Troublemaker:
         exchange, instrument = self._world.market.exchange(venue), self._world.wires[venue].instrument
         held = exchange.position(ACCOUNT, instrument.symbol)
         quantity = instrument.quantity_down(abs(held) * self._random.choice((1, Decimal("0.5"))))
-        if quantity < instrument.min_quantity:
+        if quantity < least_of(instrument):
             return False
         self._world.say(f"{venue} liquidates {quantity} of {held}")
         exchange.place(ACCOUNT, instrument.symbol, Side.of(-held), quantity, None, client_id=self._name("liquidation"))

@@ -238,10 +238,10 @@ def test_an_unknown_symbol_is_refused() -> None:
         new_exchange().place("me", "DOGE", BUY, D("1"), D("1"))
 
 
-def test_reducing_may_be_small() -> None:
-    """A remainder below the minimum notional can still be closed."""
-    exchange = long_one()
-    assert "OPEN" == put(exchange, "me", SELL, "0.03", "3000.00", reduce_only=True).status
+def test_an_order_that_reduces_is_no_smaller_than_another() -> None:
+    """GRVT's 2067: a remainder below the minimum notional cannot be closed alone."""
+    with pytest.raises(ExchangeRefused, match="MIN_NOTIONAL"):
+        put(long_one(), "me", SELL, "0.03", "3000.00", reduce_only=True)
 
 
 # -- ends and look-ups ----------------------------------------------------------------------------------------------------
