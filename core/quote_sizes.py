@@ -42,6 +42,10 @@ class QuoteSizes:
         depth = hedgeable_quantity(market, side, self._settings)
         return self.quotable(min(self._settings.size, depth, self._room(ledger, side)), market.maker)
 
+    def has_room(self, ledger: ExposureLedger, book: BookUpdated, side: Side) -> bool:
+        """Whether the limits leave room for a build of this side; the hedge book is another matter."""
+        return self.quotable(min(self._settings.size, self._room(ledger, side)), book) > 0
+
     def _room(self, ledger: ExposureLedger, side: Side) -> Decimal:
         """A build against what is carried makes room for itself."""
         limit = self._settings.max_position

@@ -394,13 +394,7 @@ class Quoter:
             return self._skip(phase, pause, now)
         market = self._market()
         assert market is not None
-        if phase == "UNWIND":
-            closing = Side.of(-self.ledger.position(self._maker.venue))
-            side: Side | None = closing
-            target = self._sizes.unwind(self.ledger, market.maker, closing)
-        else:
-            side = self._build_side(market)
-            target = self._sizes.build(self.ledger, market, side) if side is not None else ZERO
+        phase, side, target = self._choose(market)
         if side is None or target == 0:
             return self._skip(phase, "no direction" if side is None else "size is limited to nothing", now)
         return self._start_attempt(phase, side, target, market, now)
@@ -425,10 +419,23 @@ class Quoter:
         )
         return (started, *quoted)
 
+    def _choose(self, market: Market) -> tuple[Phase, Side | None, Decimal]:
+        """Unwind what is held, else build; what the dust leaves no room to unwind waits for a build of the other side."""
+        if self._unwindable() > 0:
+            closing = Side.of(-self.ledger.position(self._maker.venue))
+            target = self._sizes.unwind(self.ledger, market.maker, closing)
+            if target > 0:
+                return ("UNWIND", closing, target)
+        side = self._build_side(market)
+        return ("BUILD", side, ZERO if side is None else self._sizes.build(self.ledger, market, side))
+
     def _build_side(self, market: Market) -> Side | None:
+        """By the basis, or in turn; the turn of a side that has no room passes, since only the other one can make room."""
         if self._settings.direction == "basis":
             return basis_side(self._basis, basis_bps(market, self._settings.fx))
-        return Side.BUY if self._next_cycle_id() % 2 else Side.SELL
+        turn = Side.BUY if self._next_cycle_id() % 2 else Side.SELL
+        is_full = not self._sizes.has_room(self.ledger, market.maker, turn)
+        return turn.opposite if is_full and self._sizes.has_room(self.ledger, market.maker, turn.opposite) else turn
 
     def _unwindable(self) -> Decimal:
         return self._sizes.unwindable(self.ledger, self._books.get(self._maker.venue))

@@ -487,6 +487,30 @@ def test_a_hedged_rest_below_the_minimum_notional_is_worked_off_by_the_next_cycl
     )
 
 
+def test_what_is_carried_takes_the_turn_of_a_side_without_room() -> None:
+    """Long 0.02 of 0.10 that cannot be closed: 0.08 more would be below the minimum, 0.10 the other way are not."""
+    order = Rig(held="0.02", min_notional="250", max_position=D("0.10")).order
+    assert (SELL, D("0.10")) == (order.side, order.quantity)
+
+
+@pytest.mark.parametrize(("dust", "side"), [("-0.06", BUY), ("0.06", SELL)])
+def test_dust_takes_the_turn_of_a_side_without_room(dust: str, side: Side) -> None:
+    """A hedge lot of 0.10 and as large a delta bound: only the side that reduces the dust can be quoted, whoever's turn it is."""
+    rig = Rig(ready=False, hedge_lot="0.1")
+    first = orders_in(rig.do(ledger("quoter", grvt=dust)))
+    assert [side] == [order.side for order in first]
+    rig.rests()
+    rig.wait(180.0)
+    assert [side] == [order.side for order in orders_in(rig.ends())]
+
+
+def test_what_the_dust_leaves_no_room_to_unwind_waits_for_a_build_of_the_other_side() -> None:
+    """0.14 against 0.20 in lots of 0.10: selling 0.10 could open 0.16."""
+    rig = Rig(ready=False, hedge_lot="0.1")
+    first = orders_in(rig.do(ledger("quoter", grvt="0.14", backpack="-0.20")))
+    assert [(BUY, False)] == [(order.side, order.reduce_only) for order in first]
+
+
 # ---- cycles -------------------------------------------------------------------------------------------------------------------
 
 
