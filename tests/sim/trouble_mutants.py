@@ -165,7 +165,7 @@ TROUBLE_MUTANTS: dict[str, Mutant] = {
     "forgets-the-halt": Mutant(
         "a risk judge built anew does not hear that trading was halted", Parts(gateway=_ForgetsTheHalt), 60, since=1_680
     ),
-    "never-rests": Mutant("a refused quote is tried again at once", Parts(quoter=_NeverRests), 60, since=790),
+    "never-rests": Mutant("a refused quote is tried again at once", Parts(quoter=_NeverRests), 60, since=30),
     "impatient": Mutant("a venue that asks us to wait is asked again after a second", Parts(limiter=_Impatient), 40),
     "cancels-queue": Mutant("cancels wait behind reads, and until a 429 is over", Parts(limiter=_CancelsQueue), 60, since=160),
     "empty-book-ends": Mutant("an empty hedge book ends the hedge", Parts(planner=_EmptyBookIsTheEnd), 60, since=80),
