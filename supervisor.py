@@ -1,7 +1,7 @@
 """perpfarm: the program on one screen. Command line, composition, watch, health dump on a signal, ordered stop.
 
-Only this module knows both actors and adapters. Exit codes: 0 stopped flat, 1 an internal part failed, 2 configuration or preflight refused,
-3 stopped with exposure or an order of unknown outcome, 4 another process holds the account.
+Only this module knows both actors and adapters. Exit codes: 0 stopped flat, 1 an internal part failed or a venue could not be asked at the
+start, 2 configuration or preflight refused, 3 stopped with exposure or an order of unknown outcome, 4 another process holds the account.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ from adapters.journal import JournalCorrupt, SqliteJournal
 from adapters.lock import AlreadyRunning, SingleInstance
 from adapters.logs import LogHandle, setup_logging
 from adapters.paper import PaperFailed, PaperVenues
-from adapters.preflight import preflight, print_checks
+from adapters.patience import StartStopped, StopBell
+from adapters.preflight import doctor, facts_to_trade_on
 from adapters.qualify import is_loopback, qualify
 from adapters.run_signals import RunSignals
 from adapters.secrets import CredentialsRefused, Redactor, load_credentials, read_env_file
@@ -43,8 +44,7 @@ from adapters.venues import claims, limiter_rates, open_venue, open_venues, venu
 from core.config import Config, ConfigError
 from core.health import HealthDump, to_json
 from core.messages import Alert, Message
-from core.ports import JournalFailed, VenueRefused
-from core.preflight import is_go
+from core.ports import JournalFailed, VenueRefused, VenueUnreachable
 
 EXIT_REFUSED, EXIT_LOCKED = 2, 4
 SWITCH_INTERVAL_S = 0.0005
@@ -61,6 +61,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         return int(arguments.command(arguments))
+    except VenueUnreachable as error:
+        return _refuse(f"{error}; it may be started again", EXIT_FAILED)
+    except StartStopped as stopped:
+        say(f"left: unknown, {stopped}")
+        return EXIT_EXPOSED
     except (ConfigError, CredentialsRefused, VenueRefused, PaperFailed, StatusUnavailable, CsvUnusable) as error:
         return _refuse(str(error), EXIT_REFUSED)
     except AlreadyRunning as error:
@@ -149,9 +154,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
     config = load_config(arguments.config, {})
     path = Path(config.run.state_dir) / "journal.sqlite"
     state = SqliteJournal(path).fold() if path.exists() else None
-    checks, _ = preflight(config, open_venues(config, _credentials(arguments)), state)
-    print_checks(checks, is_go=is_go(checks))
-    return 0 if is_go(checks) else EXIT_REFUSED
+    return 0 if doctor(config, open_venues(config, _credentials(arguments)), state) else EXIT_REFUSED
 
 
 def _flatten(arguments: argparse.Namespace) -> int:
@@ -190,7 +193,7 @@ def _trade(
 ) -> int:
     """Lock, journal, preflight, actors, watch, ordered stop."""
     state_dir = Path(config.run.state_dir)
-    with ExitStack() as stack:
+    with StopBell() as bell, ExitStack() as stack:
         if not is_locked:
             stack.enter_context(SingleInstance(state_dir, claims(config, credentials)))
         log_file = stack.enter_context(closing(setup_logging(state_dir, config.run.log_level, Redactor.of(credentials))))
@@ -198,11 +201,7 @@ def _trade(
             return _refuse(f"the kill switch is thrown; remove {kill_switch(state_dir)} to trade again", EXIT_REFUSED)
         steps = Steps.of(os.environ)
         journal = steps.journal(state_dir / "journal.sqlite")
-        checks, found = preflight(config, steps.venues(open_venues(config, credentials)), journal.fold())
-        if not is_go(checks):
-            journal.close(is_clean=False)
-            failed = [f"{check.venue} {check.name}: {check.detail}" for check in checks if check.verdict == "fail"]
-            return _refuse(f"no-go: {' | '.join(failed)}", EXIT_REFUSED)
+        found = facts_to_trade_on(config, steps.venues(open_venues(config, credentials)), journal, bell, say)
         sides = [Side(venue, facts.instrument, facts.fees, limiter_rates(venue.name, venue.limits)) for venue, facts in found]
         files = stack.enter_context(closing(CsvFiles(state_dir, wall_ms_of=wall_clock())))
         return _Run(config, sides, journal, files, log_file, state_dir, is_dry_run=is_dry_run).go(signals)

@@ -25,7 +25,7 @@ from core.messages import (
     QueryOrder,
     RenewDeadMan,
 )
-from core.ports import AccountInfo, Capabilities, QueryLane, Stream, TradeLane, Venue, VenueRefused, VenueSetup
+from core.ports import AccountInfo, Capabilities, QueryLane, Stream, TradeLane, Venue, VenueRefused, VenueSetup, VenueUnreachable
 from core.types import Fees, VenueId
 
 T = TypeVar("T")
@@ -90,6 +90,8 @@ class _Setup:
     def _ask(self, question: Callable[[], T]) -> T:
         try:
             return question()
+        except VenueUnreachable as failure:
+            raise VenueUnreachable(self._redact(str(failure)), failure.retry_after_s) from None
         except VenueRefused as refusal:
             raise VenueRefused(self._redact(str(refusal))) from None
 

@@ -51,6 +51,15 @@ class VenueRefused(Exception):
     """Set-up cannot go on: the message is one line for the operator (venue, what was asked, what it answered)."""
 
 
+class VenueUnreachable(VenueRefused):
+    """The venue has said nothing about it for good: not reached, no answer of its own, or too busy. Asking again may help."""
+
+    def __init__(self, line: str, retry_after_s: float | None = None) -> None:
+        """``retry_after_s``: the pause that it asks for, None = it names none."""
+        super().__init__(line)
+        self.retry_after_s = retry_after_s
+
+
 class TradeLane(Protocol):
     """Orders and cancels of one venue. Each answer may carry reports that the venue put in its reply."""
 
@@ -146,7 +155,8 @@ class AccountInfo(NamedTuple):
 
 
 class VenueSetup(Protocol):
-    """Calls made once, before any actor runs; each raises VenueRefused with a line that names the place."""
+    """Calls made once, before any actor runs; each raises VenueRefused with a line that names the place, VenueUnreachable where only
+    the asking failed."""
 
     venue: VenueId
 

@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeVar
 
 from adapters.apex import parse, requests
 from adapters.apex.clock import Rest, VenueClock
-from adapters.apex.errors import NOT_FOUND, RATE_LIMITED, Answered, Banned, Denied, Garbled, Lost, Reply, judge
+from adapters.apex.errors import NOT_FOUND, RATE_LIMITED, Answered, Banned, Denied, Garbled, Lost, Reply, Verdict, judge
 from adapters.apex.requests import Account, Call
 from adapters.apex.signer import ApiKey
 from adapters.apex.values import WireRefused
@@ -32,12 +32,14 @@ class AccountCache:
 
 
 class ReadFailed(NamedTuple):
-    """A read without a usable answer. ``is_missing``: the venue itself said that there is no such order, or sent no data."""
+    """A read without a usable answer. ``is_missing``: the venue itself said that there is no such order, or sent no data.
+    ``is_passing``: it has said nothing for good, asking again may help."""
 
     reason: str
     is_rate_limit: bool = False
     retry_after_s: float | None = None
     is_missing: bool = False
+    is_passing: bool = False
 
 
 class Api:
@@ -135,11 +137,11 @@ class Api:
 def read_failed(name: str, reply: Denied | Banned | Garbled | Lost | NotSent) -> ReadFailed:
     match reply:
         case Denied():
-            is_missing = reply.code == NOT_FOUND
-            return ReadFailed(f"{name}: {reply.reason}", reply.code == RATE_LIMITED, reply.retry_after_s, is_missing)
+            is_missing, is_passing = reply.code == NOT_FOUND, reply.verdict is not Verdict.PERMANENT
+            return ReadFailed(f"{name}: {reply.reason}", reply.code == RATE_LIMITED, reply.retry_after_s, is_missing, is_passing)
         case Banned():
-            return ReadFailed(f"{name}: {reply.reason}", True, reply.retry_after_s)
+            return ReadFailed(f"{name}: {reply.reason}", True, reply.retry_after_s, is_passing=True)
         case NotSent(reason=reason):
-            return ReadFailed(f"{name}: not sent: {reason}")
+            return ReadFailed(f"{name}: not sent: {reason}", is_passing=True)
         case Garbled(reason=reason) | Lost(reason=reason):
-            return ReadFailed(f"{name}: {reason}")
+            return ReadFailed(f"{name}: {reason}", is_passing=True)

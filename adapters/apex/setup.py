@@ -16,7 +16,7 @@ from adapters.apex.requests import Call
 from adapters.apex.values import VENUE
 from core.instrument import Instrument
 from core.messages import BookUpdated, Message
-from core.ports import AccountInfo, VenueRefused
+from core.ports import AccountInfo, VenueRefused, VenueUnreachable
 from core.types import ZERO, Fees
 
 QUOTE = "USDT"
@@ -56,7 +56,7 @@ class ApexSetup:
         """Venue clock minus ours; from now on every signature carries it. What the venue thinks of old signatures is found out with it."""
         offset_ms = self._api.clock.measure(self._api.rest, samples=CLOCK_SAMPLES)
         if offset_ms is None:
-            raise VenueRefused("apex: no answer named the venue's time (GET /v3/time)")
+            raise VenueUnreachable("apex: no answer named the venue's time (GET /v3/time)")
         self._measure_submit_bound()
         return offset_ms
 
@@ -107,5 +107,6 @@ class ApexSetup:
 
 def _usable(answer: T | ReadFailed) -> T:
     if isinstance(answer, ReadFailed):
-        raise VenueRefused(f"apex: {answer.reason}")
+        line = f"apex: {answer.reason}"
+        raise VenueUnreachable(line, answer.retry_after_s) if answer.is_passing else VenueRefused(line)
     return answer

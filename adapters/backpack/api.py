@@ -11,10 +11,10 @@ from typing import NamedTuple, TypeVar
 
 from adapters.backpack import parse, requests
 from adapters.backpack.clock import Rest, VenueClock
-from adapters.backpack.errors import NOT_FOUND, judge_refusal
+from adapters.backpack.errors import NOT_FOUND, Verdict, judge_refusal
 from adapters.backpack.requests import Call
 from adapters.backpack.signer import Signer
-from adapters.backpack.values import WireRefused, excerpt, scrub
+from adapters.backpack.values import NotJson, WireRefused, excerpt, scrub
 from adapters.transport.clock import DateCheck
 from adapters.transport.rest import NotSent, Ok, Outcome, Refused, Unknown
 from core.messages import FillReported
@@ -26,12 +26,13 @@ T = TypeVar("T")
 
 
 class ReadFailed(NamedTuple):
-    """A read without a usable answer."""
+    """A read without a usable answer. ``is_passing``: the venue has said nothing for good, asking again may help."""
 
     reason: str
     code: str = ""
     status: int | None = None
     retry_after_s: float | None = None
+    is_passing: bool = False
 
     @property
     def is_missing(self) -> bool:
@@ -74,14 +75,15 @@ class Api:
                 try:
                     return parser(body)
                 except WireRefused as refused:
-                    return ReadFailed(f"{call.name}: {refused}")
+                    return ReadFailed(f"{call.name}: {refused}", is_passing=isinstance(refused, NotJson))
             case Refused(status=status, body=body, retry_after_s=retry_after_s):
                 ruling = judge_refusal(status, body)
-                return ReadFailed(f"{call.name}: {ruling.reason}", ruling.code, status, retry_after_s)
+                is_passing = ruling.verdict is not Verdict.PERMANENT
+                return ReadFailed(f"{call.name}: {ruling.reason}", ruling.code, status, retry_after_s, is_passing)
             case NotSent(reason=reason):
-                return ReadFailed(f"{call.name}: not sent: {scrub(reason)}")
+                return ReadFailed(f"{call.name}: not sent: {scrub(reason)}", is_passing=True)
             case Unknown(reason=reason, body=body):
-                return ReadFailed(f"{call.name}: {unknown_reason(reason, body)}")
+                return ReadFailed(f"{call.name}: {unknown_reason(reason, body)}", is_passing=True)
 
     def read_fills(
         self, symbol: str, since_ms: int | None, until: float, venue_order_id: VenueOrderId | None = None

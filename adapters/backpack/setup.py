@@ -12,7 +12,7 @@ from adapters.backpack.requests import Call
 from adapters.backpack.values import VENUE, WireRefused, scrub
 from core.instrument import Instrument
 from core.messages import BookUpdated, Message
-from core.ports import AccountInfo, VenueRefused
+from core.ports import AccountInfo, VenueRefused, VenueUnreachable
 from core.types import ZERO, Fees
 
 QUOTE = "USDC"
@@ -55,7 +55,7 @@ class BackpackSetup:
         """Venue clock minus ours; from now on every signature carries it."""
         offset_ms = self._api.clock.measure(self._api.rest, samples=CLOCK_SAMPLES, pause_s=CLOCK_PAUSE_S)
         if offset_ms is None:
-            raise VenueRefused("backpack: no answer named the venue's time (GET /api/v1/time)")
+            raise VenueUnreachable("backpack: no answer named the venue's time (GET /api/v1/time)")
         return offset_ms
 
     def account(self) -> AccountInfo:
@@ -76,7 +76,7 @@ class BackpackSetup:
         held = self._api.read(requests.positions(), parse.parse_positions, self._api.deadline())
         if isinstance(held, ReadFailed):
             if not held.is_missing:
-                raise VenueRefused(f"backpack: {held.reason}")
+                raise _refusal(held)
             return ZERO
         return held.get(instrument.symbol, ZERO)
 
@@ -88,5 +88,10 @@ class BackpackSetup:
     def _read(self, call: Call, parser: Callable[[bytes], T]) -> T:
         answer = self._api.read(call, parser, self._api.deadline())
         if isinstance(answer, ReadFailed):
-            raise VenueRefused(f"backpack: {answer.reason}")
+            raise _refusal(answer)
         return answer
+
+
+def _refusal(failed: ReadFailed) -> VenueRefused:
+    line = f"backpack: {failed.reason}"
+    return VenueUnreachable(line, failed.retry_after_s) if failed.is_passing else VenueRefused(line)

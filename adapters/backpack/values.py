@@ -37,6 +37,10 @@ class WireRefused(Exception):
     """These bytes match no rule; the text says which one they broke and holds nothing secret."""
 
 
+class NotJson(WireRefused):
+    """Not even JSON: a page of some gateway, or an answer that was cut short."""
+
+
 def require(condition: bool, problem: str) -> None:
     """WireRefused unless ``condition`` holds."""
     if not condition:
@@ -58,7 +62,8 @@ def decode(data: bytes | msgspec.Raw, kind: type[T]) -> T:
     try:
         return decoder_of(kind).decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise WireRefused(f"not a {kind.__name__}: {scrub(str(error), 120)}") from None
+        refusal = WireRefused if isinstance(error, msgspec.ValidationError) else NotJson
+        raise refusal(f"not a {kind.__name__}: {scrub(str(error), 120)}") from None
 
 
 def finite(value: Decimal, name: str) -> Decimal:

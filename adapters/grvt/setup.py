@@ -9,15 +9,16 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import TypeVar
 
-from adapters.grvt import models, parse, requests
+from adapters.grvt import codes, models, parse, requests
 from adapters.grvt.auth import GrvtAuth
-from adapters.grvt.caller import Answered, Caller, Reply
+from adapters.grvt.caller import Answered, Caller, Denied, Lost, Reply
 from adapters.grvt.clock import VenueClock
 from adapters.grvt.parse import Account
 from adapters.grvt.values import VENUE, Rule, WireRefused, not_negative, number, positive, uint
+from adapters.transport.rest import NotSent
 from core.instrument import Instrument
 from core.messages import BookUpdated, FillReported, Message
-from core.ports import AccountInfo, VenueRefused
+from core.ports import AccountInfo, VenueRefused, VenueUnreachable
 from core.types import ZERO, Fees, Liquidity
 
 QUOTE = "USDT"
@@ -133,11 +134,20 @@ class GrvtSetup:
 
     def _body(self, reply: Reply, read: Callable[[bytes], T], name: str) -> T:
         if not isinstance(reply, Answered):
-            raise VenueRefused(f"grvt: {name}: {reply.reason}")
+            raise _unanswered(name, reply)
         try:
             return read(reply.body)
         except WireRefused as error:
-            raise VenueRefused(f"grvt: {name}: answer refused: {error}") from None
+            line = f"grvt: {name}: answer refused: {error}"
+            raise (VenueUnreachable(line) if error.rule is Rule.NOT_JSON else VenueRefused(line)) from None
+
+
+def _unanswered(name: str, reply: Denied | Lost | NotSent) -> VenueRefused:
+    """Only a code of the venue's own refuses for good: a page of some proxy, or none at all, is no word of the venue."""
+    line = f"grvt: {name}: {reply.reason}"
+    if isinstance(reply, Denied) and codes.is_permanent(reply.code):
+        return VenueRefused(line)
+    return VenueUnreachable(line, None if isinstance(reply, NotSent) else reply.retry_after_s)
 
 
 def instrument_of(row: models.InstrumentRow) -> Instrument:

@@ -107,11 +107,13 @@ def test_an_env_file_that_others_may_read_is_refused(world: World) -> None:
 
 
 @pytest.mark.parametrize("venue", ["grvt", "backpack"])
-def test_a_venue_out_of_reach_is_refused_by_its_name(world: World, venue: str) -> None:
-    """Exit code 2 and the venue in the line."""
+def test_a_venue_out_of_reach_is_a_no_go_by_its_name(world: World, venue: str) -> None:
+    """``doctor`` does not wait for it: exit code 2 and the venue in the table."""
     world.write_config(closed=venue)
-    code, line = refused(world)
-    assert (2, True) == (code, venue in line), line
+    doctor = world.command("doctor")
+    code = doctor.wait()
+    failed = [line for line in doctor.stdout.splitlines() if "fail" in line]
+    assert (2, [True], "NO-GO", "") == (code, [venue in line for line in failed], doctor.stdout.split()[-1], doctor.stderr)
 
 
 def foreign_order(world: World, venue: str) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.process.kit import World, by_night, until
+from tests.process.kit import VENUES, World, by_night, until
 
 
 def quote_resting(world: World) -> None:
@@ -51,6 +51,21 @@ def test_a_killed_run_is_taken_up_by_the_next(world: World, moment: Callable[[Wo
     assert (ledger.volume("grvt"), sorted(ledger.fills)) == (ledger.volume("backpack"), sorted(world.fills_csv()))
     assert ledger.volume("grvt") == world.paired_quantity()
     assert (0 if ledger.is_flat else 3, "") == (code, bot.stderr)
+
+
+def test_lost_answers_at_the_start_do_not_keep_a_killed_run_from_being_taken_up(world: World) -> None:
+    """A fill without a hedge, and the next run's first questions answered by a gateway: it asks again, says so once, and hedges."""
+    killed = world.run()
+    world.until_filled()
+    killed.kill()
+    for venue in VENUES:
+        world.venues.post("/fault", venue=venue, kind="status", status=502, count=1)
+    bot = world.run()
+    until(lambda: "[state] ACTIVE" in bot.stdout or not bot.is_running, "the run to have taken over")
+    code = bot.end()
+    ledger = world.venues.ledger()
+    assert (0, 0 if ledger.is_flat else 3, "") == (ledger.net, code, bot.stderr)
+    assert [1, 1] == [bot.stdout.count(f"[start] waiting for {venue}") for venue in VENUES]
 
 
 @pytest.mark.parametrize("moment", [quote_resting, *by_night(just_filled, just_hedged)], ids=lambda moment: moment.__name__)

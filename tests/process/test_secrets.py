@@ -9,10 +9,10 @@ from tests.process.canaries import PUBLIC, everything_written, leaks
 from tests.process.kit import CREATE, VENUES, World
 
 
-def quoted_back(world: World) -> str:
-    """A refusal that either venue's adapter can read, with every credential in its words."""
+def quoted_back(world: World, code: int = 1002) -> str:
+    """A refusal that either venue's adapter can read, with every credential in its words; 1002 passes, 1001 is for good."""
     told = " ".join(value for name, value in world.venues.credentials.items() if name not in PUBLIC)
-    return json.dumps({"code": 1002, "status": 400, "message": told, "msg": told})
+    return json.dumps({"code": code, "status": 400, "message": told, "msg": told})
 
 
 def test_a_run_with_errors_writes_no_credential(world: World) -> None:
@@ -34,7 +34,7 @@ def test_a_run_with_errors_writes_no_credential(world: World) -> None:
 
 def test_a_refused_login_writes_no_credential(world: World) -> None:
     """The venue's answer quotes them back."""
-    world.venues.post("/fault", kind="status", status=401, body=quoted_back(world))
+    world.venues.post("/fault", kind="status", status=401, body=quoted_back(world, 1001))
     bot = world.run()
     assert (2, []) == (bot.wait(), leaks(world))
 

@@ -66,6 +66,16 @@ def test_a_signal_during_start_up_ends_it_before_any_order(world: World, number:
     assert (0, 0, "") == (code, world.venues.orders_sent(), bot.stderr)
 
 
+@STOP_SIGNALS
+def test_a_signal_ends_the_wait_for_a_venue(world: World, number: signal.Signals) -> None:
+    """Nobody has looked at the venues, so flat is not claimed: exit 3, and it is said which one could not be asked."""
+    world.write_config(closed="backpack")
+    bot = world.run()
+    until(lambda: "[start] waiting for backpack" in bot.stdout or not bot.is_running, "the wait")
+    code = bot.end(number)
+    assert (3, True, 0, "") == (code, "left: unknown, backpack" in bot.stdout, world.venues.orders_sent(), bot.stderr)
+
+
 def test_a_health_question_during_start_up_is_answered_later(world: World) -> None:
     """SIGUSR1 before there is anything to tell must neither end the process nor be forgotten."""
     bot = world.run()

@@ -19,7 +19,7 @@ from tests.process.kit import Bot, World, printed_residue
 SAMPLE_S = 1.0
 DUMP_LIMIT_S = 10.0
 RETRY_S = 2.0
-EXIT_FLAT, EXIT_REFUSED, EXIT_EXPOSED = 0, 2, 3
+EXIT_FLAT, EXIT_FAILED, EXIT_REFUSED, EXIT_EXPOSED = 0, 1, 2, 3
 
 
 class Finding(NamedTuple):
@@ -140,12 +140,16 @@ class Keeper:
             return
         code = self.bot.wait()
         self.lives[-1].over(f"by itself, exit {code}")
-        if code == EXIT_REFUSED and not is_calm:
+        if (code == EXIT_REFUSED or (code == EXIT_FAILED and self._never_started())) and not is_calm:
             self.refused_starts += 1
             time.sleep(RETRY_S)
         else:
             self.find("exit", f"ended by itself with {code}: {self.bot.stderr[-2000:]}")
         self.start()
+
+    def _never_started(self) -> bool:
+        """Whether it only waited for a venue that could not be asked."""
+        return "[start] waiting for" in self.bot.stdout and "[state]" not in self.bot.stdout
 
     # ---- looks -----------------------------------------------------------------------------------------------------------------
 

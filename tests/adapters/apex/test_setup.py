@@ -13,9 +13,9 @@ from adapters.apex.clock import VenueClock
 from adapters.apex.setup import PROBED_AGES_S, ApexSetup
 from adapters.redacted import RedactedVenue
 from adapters.steps import Steps
-from adapters.transport.rest import Ok, Outcome, Unknown
+from adapters.transport.rest import NotSent, Ok, Outcome, Unknown
 from core.config import VenueConfig
-from core.ports import VenueRefused
+from core.ports import VenueRefused, VenueUnreachable
 from core.types import Fees
 from tests.adapters.apex.support import (
     BAN_PAGE,
@@ -139,6 +139,30 @@ def test_a_failed_read_is_one_line_with_place_and_answer(outcome: Outcome, expec
     assert expected == str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("outcome", "is_passing", "retry_after_s"),
+    [
+        (NotSent("ConnectionRefusedError"), True, None),
+        (Unknown("ReadTimeout"), True, None),
+        (Unknown("status 502", 502, b"<html>"), True, None),
+        (BAN_PAGE, True, 60.0),
+        (denied(10003), True, None),
+        (Ok(200, {}, b"<html>"), True, None),
+        (STALE, True, None),
+        (denied(10002), False, None),
+        (denied(20006), False, None),
+        (ok({}), False, None),
+    ],
+)
+def test_only_the_venues_own_word_refuses_for_good(outcome: Outcome, is_passing: bool, retry_after_s: float | None) -> None:
+    """Anything else may be asked again, after the pause that was asked for."""
+    with pytest.raises(VenueRefused) as caught:
+        setup_of(outcome).account()
+    found = caught.value
+    passing = isinstance(found, VenueUnreachable)
+    assert (is_passing, retry_after_s) == (passing, found.retry_after_s if isinstance(found, VenueUnreachable) else None)
+
+
 def test_position_book_and_open_orders_are_read_for_the_instrument() -> None:
     """As the start needs them."""
     depth = ok({"a": [["11", "1"]], "b": [["9", "1"]], "s": "BTCUSDT", "u": 5})
@@ -197,7 +221,7 @@ def test_the_sample_of_the_shortest_trip_counts() -> None:
 
 def test_a_venue_that_tells_no_time_is_refused() -> None:
     """Guessing an offset would void the signatures."""
-    with pytest.raises(VenueRefused, match="venue's time"):
+    with pytest.raises(VenueUnreachable, match="venue's time"):
         setup_of(Unknown("ReadTimeout"), ok({"time": "soon"}), BAN_PAGE, ok(None), denied(3)).clock_offset_ms()
 
 

@@ -9,10 +9,10 @@ import pytest
 
 from adapters.backpack.clock import OffsetBounds, VenueClock
 from adapters.backpack.setup import BackpackSetup
-from adapters.transport.rest import Ok, Outcome, Refused, Unknown
-from core.ports import VenueRefused
+from adapters.transport.rest import NotSent, Ok, Outcome, Refused, Unknown
+from core.ports import VenueRefused, VenueUnreachable
 from core.types import Fees
-from tests.adapters.backpack.support import NOT_FOUND, SYMBOL, WALL_S, FakeRest, encoded, make_api, ok, order_body
+from tests.adapters.backpack.support import NOT_FOUND, SYMBOL, WALL_S, FakeRest, encoded, make_api, ok, order_body, refused
 
 WALL_MS = int(WALL_S * 1_000)
 ACCOUNT = {"futuresMakerFee": "2", "futuresTakerFee": "5", "limitOrders": 1, "triggerOrders": 0, "liquidating": False}
@@ -95,6 +95,35 @@ def test_a_failed_read_is_one_line_with_place_and_answer() -> None:
     assert str(caught.value) == "backpack: GET /api/v1/account: status 503: maintenance"
 
 
+@pytest.mark.parametrize(
+    ("outcome", "is_passing", "retry_after_s"),
+    [
+        (NotSent("ConnectionRefusedError"), True, None),
+        (Unknown("ReadTimeout"), True, None),
+        (Unknown("status 502", 502, b"<html>"), True, None),
+        (refused(429, "slow down", 7.0), True, 7.0),
+        (refused(400, {"code": "MAINTENANCE", "message": "later"}), True, None),
+        (refused(403, "<html>"), True, None),
+        (Ok(200, {}, b"<html>"), True, None),
+        (refused(401, {"code": "UNAUTHORIZED", "message": "no"}), False, None),
+        (refused(400, {"code": "INVALID_SIGNATURE", "message": "no"}), False, None),
+        (ok("text"), False, None),
+    ],
+)
+@pytest.mark.parametrize("question", ["account", "position"])
+def test_only_the_venues_own_word_refuses_for_good(
+    question: str, outcome: Outcome, is_passing: bool, retry_after_s: float | None
+) -> None:
+    """Anything else may be asked again, after the pause that was asked for."""
+    setup = setup_of(ok(MARKETS), outcome)
+    instrument = setup.resolve("ETH")
+    with pytest.raises(VenueRefused) as caught:
+        setup.account() if question == "account" else setup.position(instrument)
+    found = caught.value
+    passing = isinstance(found, VenueUnreachable)
+    assert (is_passing, retry_after_s) == (passing, found.retry_after_s if isinstance(found, VenueUnreachable) else None)
+
+
 def test_position_and_open_orders_are_read_for_the_instrument() -> None:
     """A 404 of the venue's own is flat."""
     held = ok([{"symbol": SYMBOL, "netQuantity": "0.3"}])
@@ -121,7 +150,7 @@ def test_the_clock_is_the_venues_from_then_on() -> None:
 
 def test_a_venue_that_tells_no_time_is_refused() -> None:
     """Guessing an offset would void the order window."""
-    with pytest.raises(VenueRefused, match="venue's time"):
+    with pytest.raises(VenueUnreachable, match="venue's time"):
         setup_of(*([Unknown("ReadTimeout")] * 6)).clock_offset_ms()
 
 

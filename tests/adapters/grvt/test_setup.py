@@ -10,8 +10,8 @@ import pytest
 from adapters.grvt.caller import Caller
 from adapters.grvt.clock import VenueClock
 from adapters.grvt.setup import BASE_TIER, GrvtSetup
-from adapters.transport.rest import Outcome
-from core.ports import VenueRefused
+from adapters.transport.rest import NotSent, Outcome, Refused, Unknown
+from core.ports import VenueRefused, VenueUnreachable
 from core.types import ZERO, Fees
 from tests.adapters.grvt.support import ETH, SUB, UNKNOWN, FakeClock, FakeRest, denied, fill_json, login_ok, ok, order_json, wire
 
@@ -100,6 +100,40 @@ def test_two_contracts_of_one_base_are_refused() -> None:
 def test_an_unreadable_list_is_refused(outcome: Outcome) -> None:
     """Set-up names the call that failed."""
     assert "all_instruments" in refusal(outcome)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "is_passing", "retry_after_s"),
+    [
+        (UNKNOWN, True, None),
+        (NotSent("ConnectionRefusedError"), True, None),
+        (Unknown("status 502", 502, b"<html>"), True, None),
+        (denied(1006, 429), True, None),
+        (Refused(429, {}, b"<html>", 7.0), True, 7.0),
+        (denied(1002, 400), True, None),
+        (ok(b"<html>"), True, None),
+        (denied(1001, 403), False, None),
+        (denied(4711, 400), False, None),
+        (ok(b"{}"), False, None),
+    ],
+)
+def test_only_the_venues_own_word_refuses_for_good(outcome: Outcome, is_passing: bool, retry_after_s: float | None) -> None:
+    """Anything else may be asked again, after the pause that was asked for."""
+    with pytest.raises(VenueRefused) as caught:
+        Rig(outcome).setup.resolve("ETH")
+    found = caught.value
+    passing = isinstance(found, VenueUnreachable)
+    assert (is_passing, retry_after_s) == (passing, found.retry_after_s if isinstance(found, VenueUnreachable) else None)
+
+
+@pytest.mark.parametrize(
+    ("edge", "is_passing"), [(UNKNOWN, True), (Refused(503, {}, b"busy", None), True), (denied(1001, 401), False)]
+)
+def test_a_login_that_is_not_answered_may_be_tried_again(edge: Outcome, is_passing: bool) -> None:
+    """A key that the venue refuses may not."""
+    with pytest.raises(VenueRefused) as caught:
+        Rig(edge=FakeRest(edge)).setup.account()
+    assert is_passing is isinstance(caught.value, VenueUnreachable)
 
 
 def test_fees_are_measured_on_own_fills() -> None:
