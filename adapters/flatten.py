@@ -1,156 +1,168 @@
 """``flatten``: cancel every order, close every position, verify, with the bot dead. Each closing order is an intent in the journal first.
 
-It trusts only what the venues answer now; what it cannot read it reports as left over and never as flat.
+It trusts only what the venues answer now; what it cannot read it reports as left over and never as flat. A position may be the hedge of
+another: none is closed while another venue's cannot be read.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import ExitStack
 from decimal import Decimal
-from typing import NamedTuple
 
+from adapters.closing import PAUSE_S, Account, Closer, Leg, Say
 from adapters.journal import SqliteJournal
 from core.config import Config
-from core.instrument import Instrument
-from core.messages import (
-    CancelAll,
-    FetchFills,
-    FetchOpenOrders,
-    FetchPosition,
-    FillRecorded,
-    FillReported,
-    FillsFetched,
-    OpenOrdersFetched,
-    OrderChanged,
-    OrderReported,
-    PlaceOrder,
-    PositionReported,
-)
-from core.order import TrackedOrder
-from core.ports import QueryLane, TradeLane, Venue
-from core.types import BPS, ClientOrderId, OrderState, Role, Side, TimeInForce
+from core.messages import CancelAll, FetchOpenOrders, FetchPosition, OpenOrdersFetched, PositionReported
+from core.ports import Venue, VenueRefused, VenueUnreachable
+from core.types import Side
 
 TRIES = 6
-PAUSE_S = 0.5
-FILL_LOOKBACK_S = 120.0
 EXIT_FLAT, EXIT_LEFT = 0, 3
 
 
-class _Account(NamedTuple):
-    instrument: Instrument
-    trade: TradeLane
-    query: QueryLane
-
-
-def flatten(config: Config, venues: Sequence[Venue], journal: SqliteJournal, say: Callable[[str], None]) -> int:
-    """0 when every venue says flat and without orders, 3 otherwise; ``say`` gets one line per step."""
-    epoch, slippage = journal.begin_epoch(), config.strategy.hedge_slippage_bps[-1]
-    left = []
-    for venue in venues:
-        instrument = venue.setup.resolve(config.strategy.ticker)
-        account = _Account(instrument, venue.trade_lane(instrument), venue.query_lane(instrument))
-        try:
-            left += _cancel_orders(account, say)
-            left += _close_position(account, journal, epoch, slippage, say)
-        finally:
-            account.trade.close()
-            account.query.close()
-    journal.flush()
+def flatten(config: Config, venues: Sequence[Venue], journal: SqliteJournal, say: Say) -> int:
+    """0 when every venue says flat and without orders, 3 otherwise; ``say`` gets one line per step. Raises VenueRefused where every venue
+    refuses the configuration, and for a bracket JournalFailed at the begin: its orders protect what could then not be closed."""
+    closer = Closer(journal, config.strategy.hedge_slippage_bps[-1], say)
+    if config.strategy.kind == "bracket":
+        closer.begin()
+    desks = [_Desk(venue, config.strategy.ticker, say) for venue in venues]
+    with ExitStack() as stack:
+        for desk in desks:
+            stack.callback(desk.close)
+        _cancel_orders(desks)
+        refusals = [desk.refusal for desk in desks if desk.refusal is not None and desk.is_refused]
+        if len(refusals) == len(desks):
+            raise refusals[0]
+        _close_positions(desks, closer)
+    unread = [desk.name for desk in desks if desk.position is None]
+    left = [line for desk in desks for line in desk.left(unread)] + closer.finish()
     for line in left:
-        say(f"left: {line}")
+        say(line)
     return EXIT_LEFT if left else EXIT_FLAT
 
 
-def _cancel_orders(account: _Account, say: Callable[[str], None]) -> list[str]:
-    venue, symbol = account.instrument.venue, account.instrument.symbol
+def _cancel_orders(desks: Sequence[_Desk]) -> None:
+    """In turns: no order rests for as long as another venue does not answer."""
     for _ in range(TRIES):
-        account.trade.cancel_all(CancelAll(venue=venue, symbol=symbol))
-        answer = account.query.fetch_open_orders(FetchOpenOrders(venue=venue, symbol=symbol))
+        for desk in desks:
+            desk.cancel_orders()
+        if all(desk.has_no_orders or desk.is_refused for desk in desks):
+            return
+        time.sleep(PAUSE_S)
+
+
+def _close_positions(desks: Sequence[_Desk], closer: Closer) -> None:
+    """Until every venue that was reached says flat; the last look comes after the last order."""
+    reached = [desk for desk in desks if desk.account is not None]
+    for _ in range(TRIES):
+        for desk in reached:
+            desk.look()
+        is_read = all(desk.position is not None for desk in reached)
+        if all(desk.is_clear for desk in reached) or (is_read and len(reached) < len(desks)):
+            return
+        if is_read:
+            closer.close([leg for desk in reached if (leg := desk.leg()) is not None])
+        time.sleep(PAUSE_S)
+    for desk in reached:
+        desk.look()
+
+
+class _Desk:
+    """One venue, and what it has answered so far. ``refusal``: why it is not reached, or was not at first."""
+
+    def __init__(self, venue: Venue, ticker: str, say: Say) -> None:
+        self.name = venue.name
+        self.account: Account | None = None
+        self.refusal: VenueRefused | None = None
+        self.has_no_orders = False
+        self.position: Decimal | None = None
+        self._venue = venue
+        self._ticker = ticker
+        self._say = say
+
+    @property
+    def is_refused(self) -> bool:
+        """For good: asking again would not help."""
+        return self.account is None and self.refusal is not None and not isinstance(self.refusal, VenueUnreachable)
+
+    @property
+    def is_flat(self) -> bool:
+        return self.account is not None and self.position is not None and abs(self.position) < self.account.instrument.lot_size
+
+    @property
+    def is_clear(self) -> bool:
+        return self.has_no_orders and self.is_flat
+
+    def cancel_orders(self) -> None:
+        account = self._reached()
+        if account is None or self.has_no_orders:
+            return
+        self._cancel_all(account)
+        self.has_no_orders = self._lists_none(account)
+        if self.has_no_orders:
+            self._say(f"{self.name}: no open orders")
+
+    def look(self) -> None:
+        """Orders and position anew; an order that has come since is cancelled."""
+        if self.account is None:
+            return
+        self.has_no_orders = self._lists_none(self.account)
+        if not self.has_no_orders:
+            self._cancel_all(self.account)
+        was_flat, self.position = self.is_flat, self._read_position(self.account)
+        if self.is_flat and not was_flat:
+            self._say(f"{self.name}: flat ({self.position})")
+
+    def leg(self) -> Leg | None:
+        """What there is to close."""
+        if self.account is None or self.position is None or self.is_flat:
+            return None
+        return Leg(self.account, self.position)
+
+    def left(self, unread: Sequence[str]) -> list[str]:
+        """What a person is told of it; ``unread``: the venues whose position is not known."""
+        place = f"left at {self.name}:"
+        if self.account is None:
+            return [f"{place} unknown, it refuses to be asked" if self.is_refused else f"{place} not reachable"]
+        found = [] if self.has_no_orders else [f"{place} orders may still be open"]
+        if self.position is None:
+            found.append(f"{place} position unknown")
+        elif not self.is_flat:
+            reason = f", not closed while {' and '.join(unread)} cannot be read" if unread else ""
+            held = f"{Side.of(self.position).value} {abs(self.position)} {self.account.instrument.base}"
+            found.append(f"{place} {held}{reason}")
+        return found
+
+    def close(self) -> None:
+        if self.account is not None:
+            self.account.trade.close()
+            self.account.query.close()
+
+    def _reached(self) -> Account | None:
+        if self.account is None and not self.is_refused:
+            try:
+                instrument = self._venue.setup.resolve(self._ticker)
+            except VenueRefused as refusal:
+                if str(refusal) != str(self.refusal):
+                    self._say(str(refusal))
+                self.refusal = refusal
+                return None
+            self.account = Account(instrument, self._venue.trade_lane(instrument), self._venue.query_lane(instrument))
+        return self.account
+
+    def _cancel_all(self, account: Account) -> None:
+        account.trade.cancel_all(CancelAll(venue=self.name, symbol=account.instrument.symbol))
+
+    def _lists_none(self, account: Account) -> bool:
+        """False where the read failed, too."""
+        answer = account.query.fetch_open_orders(FetchOpenOrders(venue=self.name, symbol=account.instrument.symbol))
         listed = next((event for event in answer if isinstance(event, OpenOrdersFetched)), None)
-        if listed is not None and not listed.orders:
-            say(f"{venue}: no open orders")
-            return []
-        time.sleep(PAUSE_S)
-    return [f"{venue}: orders may still be open"]
+        return listed is not None and not listed.orders
 
-
-def _close_position(
-    account: _Account, journal: SqliteJournal, epoch: int, slippage_bps: Decimal, say: Callable[[str], None]
-) -> list[str]:
-    venue, lot = account.instrument.venue, account.instrument.lot_size
-    position: Decimal | None = None
-    for _ in range(TRIES):
-        position = _position(account)
-        if position is not None and abs(position) < lot:
-            say(f"{venue}: flat ({position})")
-            return []
-        if position is not None:
-            _close(account, position, journal, epoch, slippage_bps, say)
-        time.sleep(PAUSE_S)
-    unknown = "position unknown" if position is None else f"{Side.of(position).value} {abs(position)} {account.instrument.base}"
-    return [f"{venue}: {unknown}"]
-
-
-def _position(account: _Account) -> Decimal | None:
-    """Signed base, None where the read failed: a failed read is not flat."""
-    query = FetchPosition(venue=account.instrument.venue, symbol=account.instrument.symbol)
-    answer = account.query.fetch_position(query)
-    return next((event.quantity for event in answer if isinstance(event, PositionReported)), None)
-
-
-def _close(
-    account: _Account, position: Decimal, journal: SqliteJournal, epoch: int, slippage_bps: Decimal, say: Callable[[str], None]
-) -> None:
-    """One reduce-only IOC against the book; what it fills is noted so that the journal goes on explaining the position."""
-    order = _closing_order(account, position, slippage_bps, journal)
-    if order is None:
-        say(f"{account.instrument.venue}: no price to close at yet")
-        return
-    journal.record_intent(order, epoch)
-    tracked = TrackedOrder(order, time.monotonic())
-    for event in account.trade.place(order):
-        if isinstance(event, OrderReported):
-            tracked.raise_filled(event.filled_quantity)
-            tracked.move(event.state)
-    say(f"{order.venue}: {order.side.value} {order.quantity} @ {order.price} sent to close")
-    time.sleep(PAUSE_S)
-    _note_fills(account, tracked, journal)
-
-
-def _closing_order(account: _Account, position: Decimal, slippage_bps: Decimal, journal: SqliteJournal) -> PlaceOrder | None:
-    instrument, side = account.instrument, Side.of(-position)
-    book = account.query.fetch_book(instrument.symbol)
-    levels = None if book is None else book.asks if side is Side.BUY else book.bids
-    if not levels:
-        return None
-    touch = levels[0].price
-    start, _ = journal.lease_client_ids(1)
-    return PlaceOrder(
-        client_order_id=ClientOrderId(start),
-        venue=instrument.venue,
-        symbol=instrument.symbol,
-        side=side,
-        quantity=instrument.quantity_down(abs(position)),
-        price=instrument.price_passive(touch * (1 + side.sign * slippage_bps * BPS), side),
-        time_in_force=TimeInForce.IOC,
-        role=Role.REPAIR,
-        cycle_id=journal.fold().last_cycle_id,
-        reference_price=touch,
-        reduce_only=True,
-        owner="flatten",
-    )
-
-
-def _note_fills(account: _Account, tracked: TrackedOrder, journal: SqliteJournal) -> None:
-    place = tracked.place
-    query = FetchFills(venue=place.venue, symbol=place.symbol, lookback_s=FILL_LOOKBACK_S)
-    fetched = [event for event in account.query.fetch_fills(query) if isinstance(event, FillsFetched)]
-    fills: list[FillReported] = [fill for event in fetched for fill in event.fills]
-    for fill in fills:
-        if fill.client_order_id == place.client_order_id:
-            tracked.record_fill(fill.quantity)
-            journal.note(FillRecorded(fill=fill, order=tracked.snapshot(), at=time.monotonic()))
-    if fills or not tracked.is_closed:
-        tracked.move(OrderState.EXPIRED)
-        journal.note(OrderChanged(order=tracked.snapshot(), at=time.monotonic()))
+    def _read_position(self, account: Account) -> Decimal | None:
+        """Signed base, None where the read failed: a failed read is not flat."""
+        answer = account.query.fetch_position(FetchPosition(venue=self.name, symbol=account.instrument.symbol))
+        return next((event.quantity for event in answer if isinstance(event, PositionReported)), None)

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 
-from tests.process.kit import ETH, World, until
+from tests.process.kit import ETH, World, by_night, printed_residue, until
 
 DUMP_KEYS = {
     *("ts", "pid", "state", "uptime_s", "actors", "feeds", "orders", "positions", "net_delta", "uncovered", "unknown_orders"),
@@ -113,7 +113,28 @@ def test_flatten_says_what_it_could_not_close(world: World) -> None:
     world.venues.post("/order", venue="backpack", symbol=ETH["backpack"], side="BUY", quantity="0.20", tif="IOC")
     world.venues.post("/market", remove_liquidity="backpack")
     flatten = world.command("flatten")
-    assert (3, True) == (flatten.wait(), "left: backpack: BUY 0.2" in flatten.stdout), flatten.stdout
+    assert (3, {"backpack": Decimal("0.2")}) == (flatten.wait(), printed_residue(flatten.stdout)), flatten.stdout
+
+
+@pytest.mark.parametrize("away", ["backpack", *by_night("grvt")])
+def test_flatten_with_a_venue_out_of_reach_makes_no_exposure(world: World, away: str) -> None:
+    """Each leg covers the other: the orders that can be reached go, no leg does, and both venues are named. Later it closes all."""
+    here = next(venue for venue in ETH if venue != away)
+    for venue, side in (("grvt", "BUY"), ("backpack", "SELL")):
+        world.venues.post("/order", venue=venue, symbol=ETH[venue], side=side, quantity="0.10", tif="IOC")
+        world.venues.post("/order", venue=venue, symbol=ETH[venue], side="BUY", quantity="0.10", price="2900", client_id="77")
+    held = world.venues.ledger().positions
+    world.venues.post("/refuse", venue=away, channel="rest", is_on=True)
+    flatten = world.command("flatten")
+    code = flatten.wait()
+    resting = [venue for venue, orders in world.venues.get("/orders").items() for _ in orders]
+    assert (3, held, [away], "") == (code, world.venues.ledger().positions, resting, flatten.stderr)
+    assert ({here: held[here]}, True) == (printed_residue(flatten.stdout), f"left at {away}: not reachable" in flatten.stdout)
+    world.venues.post("/refuse", venue=away, channel="rest", is_on=False)
+    again = world.command("flatten")
+    ended = again.wait()
+    ledger = world.venues.ledger()
+    assert (0, True, []) == (ended, ledger.is_flat, ledger.open_orders), again.stdout
 
 
 def test_flatten_keeps_away_from_a_running_bot(world: World) -> None:

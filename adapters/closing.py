@@ -1,0 +1,150 @@
+"""Orders that close what ``flatten`` found: reduce-only IOCs against the book, each an intent in the journal first.
+
+A position may be the hedge of another: none is closed by more than leaves |net| as small while another cannot be closed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from typing import NamedTuple
+
+from adapters.journal import SqliteJournal
+from core.instrument import Instrument
+from core.messages import FetchFills, FillRecorded, FillReported, FillsFetched, OrderChanged, OrderReported, PlaceOrder
+from core.order import TrackedOrder
+from core.ports import JournalFailed, QueryLane, TradeLane
+from core.types import BPS, ZERO, ClientOrderId, OrderState, Role, Side, TimeInForce
+
+PAUSE_S = 0.5
+FILL_LOOKBACK_S = 120.0
+
+Say = Callable[[str], None]
+
+
+class Account(NamedTuple):
+    """One venue that was reached."""
+
+    instrument: Instrument
+    trade: TradeLane
+    query: QueryLane
+
+
+class Leg(NamedTuple):
+    """A position to close; ``touch`` None: nobody to trade with, or the book could not be read."""
+
+    account: Account
+    position: Decimal
+    touch: Decimal | None = None
+
+
+class Closer:
+    """Reduce-only IOCs against the book; what they fill is noted so that the journal goes on explaining the positions."""
+
+    def __init__(self, journal: SqliteJournal, slippage_bps: Decimal, say: Say) -> None:
+        self._journal = journal
+        self._slippage_bps = slippage_bps
+        self._say = say
+        self._epoch: int | None = None
+
+    def begin(self) -> None:
+        """Raises JournalFailed."""
+        self._epoch = self._journal.begin_epoch()
+
+    def close(self, legs: Sequence[Leg]) -> None:
+        """One order a leg. All are durable before the first is sent: a journal that fails leaves no leg without the other."""
+        priced = [leg._replace(touch=_touch(leg)) for leg in legs]
+        for leg in priced:
+            if leg.touch is None:
+                self._say(f"{leg.account.instrument.venue}: no price to close at yet")
+        try:
+            orders = self._intended(priced)
+        except JournalFailed as error:
+            self._say(f"nothing is closed: {error}")
+            return
+        if not orders:
+            return
+        sent = [(account, self._send(account, order)) for account, order in orders]
+        time.sleep(PAUSE_S)
+        for account, tracked in sent:
+            _note_fills(account, tracked, self._journal)
+
+    def finish(self) -> list[str]:
+        """What is left undone in the journal."""
+        try:
+            self._journal.flush()
+        except JournalFailed as error:
+            return [f"left: {error}"]
+        return []
+
+    def _intended(self, legs: Sequence[Leg]) -> list[tuple[Account, PlaceOrder]]:
+        if self._epoch is None:
+            self.begin()
+        assert self._epoch is not None
+        orders = []
+        for leg, quantity in zip(legs, closable(legs), strict=True):
+            if leg.touch is not None and quantity:
+                order = self._closing_order(leg, leg.touch, quantity)
+                self._journal.record_intent(order, self._epoch)
+                orders.append((leg.account, order))
+        return orders
+
+    def _closing_order(self, leg: Leg, touch: Decimal, quantity: Decimal) -> PlaceOrder:
+        instrument, side = leg.account.instrument, Side.of(-leg.position)
+        start, _ = self._journal.lease_client_ids(1)
+        return PlaceOrder(
+            client_order_id=ClientOrderId(start),
+            venue=instrument.venue,
+            symbol=instrument.symbol,
+            side=side,
+            quantity=quantity,
+            price=instrument.price_passive(touch * (1 + side.sign * self._slippage_bps * BPS), side),
+            time_in_force=TimeInForce.IOC,
+            role=Role.REPAIR,
+            cycle_id=self._journal.fold().last_cycle_id,
+            reference_price=touch,
+            reduce_only=True,
+            owner="flatten",
+        )
+
+    def _send(self, account: Account, order: PlaceOrder) -> TrackedOrder:
+        tracked = TrackedOrder(order, time.monotonic())
+        for event in account.trade.place(order):
+            if isinstance(event, OrderReported):
+                tracked.raise_filled(event.filled_quantity)
+                tracked.move(event.state)
+        self._say(f"{order.venue}: {order.side.value} {order.quantity} @ {order.price} sent to close")
+        return tracked
+
+
+def closable(legs: Sequence[Leg]) -> list[Decimal]:
+    """Base quantity of each leg that may go now: all of it where every leg has a price, else only what no other leg covers."""
+    net = sum((leg.position for leg in legs), ZERO)
+    has_every_price = all(leg.touch is not None for leg in legs)
+    found = []
+    for leg in legs:
+        uncovered = min(abs(leg.position), abs(net)) if leg.position * net > 0 else ZERO
+        quantity = abs(leg.position) if has_every_price else uncovered
+        found.append(ZERO if leg.touch is None else leg.account.instrument.quantity_down(quantity))
+    return found
+
+
+def _touch(leg: Leg) -> Decimal | None:
+    book = leg.account.query.fetch_book(leg.account.instrument.symbol)
+    levels = None if book is None else book.bids if leg.position > 0 else book.asks
+    return levels[0].price if levels else None
+
+
+def _note_fills(account: Account, tracked: TrackedOrder, journal: SqliteJournal) -> None:
+    place = tracked.place
+    query = FetchFills(venue=place.venue, symbol=place.symbol, lookback_s=FILL_LOOKBACK_S)
+    fetched = [event for event in account.query.fetch_fills(query) if isinstance(event, FillsFetched)]
+    fills: list[FillReported] = [fill for event in fetched for fill in event.fills]
+    for fill in fills:
+        if fill.client_order_id == place.client_order_id:
+            tracked.record_fill(fill.quantity)
+            journal.note(FillRecorded(fill=fill, order=tracked.snapshot(), at=time.monotonic()))
+    if fills or not tracked.is_closed:
+        tracked.move(OrderState.EXPIRED)
+        journal.note(OrderChanged(order=tracked.snapshot(), at=time.monotonic()))
