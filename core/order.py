@@ -13,7 +13,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from core.messages import OrderSnapshot, PlaceOrder
-from core.types import ZERO, OrderState, VenueOrderId
+from core.types import ZERO, OrderState, TimeInForce, VenueOrderId
 
 QUERY_DELAYS_S = (0.2, 0.5, 1.0)
 """Pauses before the first lookups of an unknown order; then the last one for ever."""
@@ -92,9 +92,11 @@ class TrackedOrder:
     def move(self, reported: OrderState, *, is_inferred: bool = False) -> bool:
         """Take a reported state if the table allows it; True when the state changed.
 
-        An order closed by inference reopens on the venue's word that it lives: inference is never proof against evidence.
+        An order closed by inference reopens on the venue's word that it lives: inference is never proof against evidence. One that cannot
+        rest does not: that it lived is old news, and what it filled counts without it.
         """
-        revives = self.is_inferred and self.is_closed and reported in _LIVE
+        may_rest = self.place.time_in_force is not TimeInForce.IOC
+        revives = self.is_inferred and self.is_closed and may_rest and reported in _LIVE
         if reported is self.state or not (revives or reported in TRANSITIONS[self.state]):
             if reported is self.state and not is_inferred:
                 self.is_inferred = False

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.order import CLOSED, TRANSITIONS, TrackedOrder, restored
-from core.types import OrderState
+from core.types import OrderState, Role
 from tests.core.builders import D, place, snapshot
 
 S = OrderState
@@ -60,6 +60,14 @@ def test_an_order_closed_by_inference_lives_again_when_the_venue_shows_it(end: O
     order.move(end, is_inferred=True)
     order.move(S.ACCEPTED)
     assert S.ACCEPTED is order.state
+
+
+def test_an_order_that_cannot_rest_is_not_brought_back_by_the_word_that_it_lived() -> None:
+    """A late copy of a frame: taken for life it would count as cover a second time. A fill of it still ends it FILLED."""
+    order = TrackedOrder(place(role=Role.HEDGE), 0.0)
+    order.move(S.EXPIRED, is_inferred=True)
+    moved = [order.move(S.ACCEPTED), order.move(S.FILLED)]
+    assert ([False, True], S.FILLED) == (moved, order.state)
 
 
 def test_an_inferred_end_that_the_venue_confirms_is_final() -> None:
