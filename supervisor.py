@@ -258,7 +258,7 @@ class _Run:
     def go(self, signals: RunSignals) -> int:
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         sys.setrecursionlimit(RECURSION_LIMIT)
-        signals.hand_over(self._loop.stop, self._loop.request_health)
+        signals.hand_over(self._loop.stop, self._loop.hasten, self._loop.request_health)
         for child in self._composition.children():
             self._watch.add(child)
         self._watch.start()

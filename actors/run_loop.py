@@ -39,6 +39,7 @@ from core.types import Channel, TradingState, VenueId
 DEAD_MAN_S = 30.0
 DEAD_MAN_RENEW_S = 10.0
 DRAIN_LIMIT_S = 12.0
+HASTE_LIMIT_S = 1.0
 CANCEL_ALL_AFTER_S = 2.0
 STOP_CHECK_S = 0.1
 STOP_REPEAT_S = 1.0
@@ -101,7 +102,7 @@ class ControlInbox:
 
 
 class RunLoop:
-    """``run`` returns the exit code; ``stop`` and ``request_health`` may be called from signal handlers."""
+    """``run`` returns the exit code; ``stop``, ``hasten`` and ``request_health`` may be called from signal handlers."""
 
     def __init__(
         self,
@@ -127,7 +128,7 @@ class RunLoop:
         self._started_at = time.monotonic()
         self._state = TradingState.STARTING
         self._stop_reason: str | None = None
-        self._stop_requests = 0
+        self._is_hastened = False
         self._failure: str | None = None
         self._knows_every_quote = False
         self._wants_health = False
@@ -137,9 +138,12 @@ class RunLoop:
     # ---- from signal handlers and the watch's callbacks ----------------------------------------------------------------------
 
     def stop(self, reason: str) -> None:
-        """Drain and leave; a second call leaves without waiting any longer."""
-        self._stop_requests += 1
+        """Drain and leave."""
         self._stop_reason = self._stop_reason or reason
+
+    def hasten(self) -> None:
+        """Cancel and leave, without waiting any longer for what is still open."""
+        self._is_hastened = True
 
     def request_health(self) -> None:
         self._wants_health = True
@@ -155,10 +159,11 @@ class RunLoop:
             self._turn()
         if self._failure is None:
             self._drain()
-        else:
-            self._cancel_after_failure()
-            self._settle_lanes()
+        if self._failure is not None or self._is_hastened:
+            self._cancel_what_rests()
         self.residue = self._look_for_residue()
+        if self._failure is None and self.residue.has_no_orders:
+            self._disarm()
         self._dump_health()
         return self._exit_code()
 
@@ -224,31 +229,30 @@ class RunLoop:
     # ---- the ordered stop ----------------------------------------------------------------------------------------------------
 
     def _drain(self) -> None:
-        """No new quotes, makers cancelled and confirmed, fills hedged, unknown outcomes resolved; at most 12 s."""
-        began = time.monotonic()
-        asked_at = cancelled_at = told_at = 0.0
-        while self._stop_requests < 2 and self._failure is None:
+        """No new quotes, makers cancelled and confirmed, fills hedged, unknown outcomes resolved; at most 12 s. It goes round once whatever
+        happens: who is in a hurry has the quotes cancelled, too."""
+        began = cancelled_at = time.monotonic()
+        asked_at = told_at = 0.0
+        is_over = False
+        while not is_over:
             if time.monotonic() - told_at >= STOP_REPEAT_S:
                 told_at = time.monotonic()
                 self._route(Stop(reason=self._stop_reason or ""))
             self._turn()
             now = time.monotonic()
+            is_over = self._failure is not None or self._is_haste_due(now - began)
             if now - asked_at < STOP_CHECK_S:
                 continue
             asked_at = now
             residue = self._look_for_residue(is_net_enough=True) if self._is_every_quote_known() else Residue()
-            if residue.is_flat or now - began > DRAIN_LIMIT_S:
-                break
-            if (
-                not residue.has_no_orders
-                and not residue.positions
-                and now - began > CANCEL_ALL_AFTER_S
-                and now - cancelled_at > CANCEL_ALL_AFTER_S
-            ):
+            is_over = is_over or residue.is_flat or now - began > DRAIN_LIMIT_S
+            if not residue.has_no_orders and not residue.positions and now - cancelled_at > CANCEL_ALL_AFTER_S:
                 cancelled_at = now
                 self._cancel_all()
-        if self._look_for_residue().has_no_orders:
-            self._disarm()
+
+    def _is_haste_due(self, drained_s: float) -> bool:
+        """A quote that may still leave would be left behind: even haste waits a second for the gateways."""
+        return self._is_hastened and (self._knows_every_quote or drained_s > HASTE_LIMIT_S)
 
     def _is_every_quote_known(self) -> bool:
         """Whether no quote can leave any more and the tracker has been told of all that have. Gateways hear of STOPPING before this loop
@@ -258,10 +262,11 @@ class RunLoop:
             self._knows_every_quote = all(lane.health.state == "running" for lane in lanes)
         return self._knows_every_quote
 
-    def _cancel_after_failure(self) -> None:
+    def _cancel_what_rests(self) -> None:
         """Quotes must not rest unattended. On a single venue what rests may be the stop of a held position, which must."""
         if len(self._venues) > 1 or not self._look_for_residue().positions:
             self._cancel_all()
+        self._settle_lanes()
 
     def _cancel_all(self) -> None:
         for each in self._venues:

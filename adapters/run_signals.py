@@ -15,8 +15,14 @@ from collections.abc import Callable
 from types import FrameType
 
 HARD_EXIT_S = 15.0
+HASTEN_AFTER_S = 1.0
+"""A closed terminal is told twice within milliseconds, by its shell and by the kernel, and a hand may hit Ctrl-C twice: one wish each."""
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """The last is a terminal that was closed; ``nohup`` has it ignored, and that stays."""
+
+
+def _nobody(*_: object) -> None:
+    """Nobody is there yet; what came is remembered."""
 
 
 class RunSignals:
@@ -24,35 +30,47 @@ class RunSignals:
 
     def __init__(self, exit_code: int) -> None:
         self._exit_code = exit_code
-        self._stops: list[str] = []
-        self._stop: Callable[[str], None] = self._stops.append
+        self._stop: Callable[[str], None] = _nobody
+        self._hasten: Callable[[], None] = _nobody
+        self._ask_health: Callable[[], None] = _nobody
+        self._first: tuple[str, float] | None = None
+        self._is_hastened = False
         self._is_health_wanted = False
-        self._ask_health: Callable[[], None] = self._remember_health
         # Made now: when the stop comes there may be no memory left for a thread, and what a handler raises would end the run.
-        self._first_stop: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._countdown: queue.SimpleQueue[None] = queue.SimpleQueue()
         threading.Thread(target=self._exit_after_stop, name="hard-exit", daemon=True).start()
         for number in STOP_SIGNALS:
             if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._stop_received)
-        signal.signal(signal.SIGUSR1, lambda _number, _frame: self._ask_health())
+        signal.signal(signal.SIGUSR1, self._health_asked)
         signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # It means nothing here, and would end the process at once.
 
-    def hand_over(self, stop: Callable[[str], None], ask_health: Callable[[], None]) -> None:
-        """``stop`` gets the name of each stop signal; both are called at once for the signals of the past."""
-        self._stop, self._ask_health = stop, ask_health
-        for name in self._stops:
-            stop(name)
+    def hand_over(self, stop: Callable[[str], None], hasten: Callable[[], None], ask_health: Callable[[], None]) -> None:
+        """``stop`` gets the name of the first stop signal; ``hasten`` is called for one that is a second wish: it comes a second after the
+        first or later, and is no hang-up. What has come already is told at once."""
+        self._stop, self._hasten, self._ask_health = stop, hasten, ask_health
+        if self._first is not None:
+            stop(self._first[0])
+        if self._is_hastened:
+            hasten()
         if self._is_health_wanted:
             ask_health()
 
-    def _remember_health(self) -> None:
+    def _health_asked(self, _number: int, _frame: FrameType | None) -> None:
         self._is_health_wanted = True
+        self._ask_health()
 
     def _stop_received(self, number: int, _frame: FrameType | None) -> None:
-        self._stop(signal.Signals(number).name)
-        self._first_stop.put(None)
+        now = time.monotonic()
+        if self._first is None:
+            self._first = signal.Signals(number).name, now
+            self._stop(self._first[0])
+            self._countdown.put(None)
+        elif number != signal.SIGHUP and now - self._first[1] >= HASTEN_AFTER_S:
+            self._is_hastened = True
+            self._hasten()
 
     def _exit_after_stop(self) -> None:
-        self._first_stop.get()
+        self._countdown.get()
         time.sleep(HARD_EXIT_S)
         os._exit(self._exit_code)

@@ -72,13 +72,15 @@ class Rig:
         self.is_judge_there = True
         self.offset_ms = 0.0
         self.on_route: Callable[[Message], None] = lambda message: None
+        self.on_turn: Callable[[int], None] = lambda turn: None
+        self.turns = 0
         nothing = lambda *_: None  # noqa: E731  seven callbacks of no interest
         actions = Actions(nothing, lambda reason: self.loop.fail(reason), nothing, nothing, nothing, nothing, nothing)  # noqa: PLW0108  the loop does not exist yet
         self.addresses = Addresses()
         self.watch = Watch(self.addresses, actions, lambda: 0.0)
         self.inbox = ControlInbox(self.addresses)
         venues = [
-            VenueSymbol(GRVT, instrument(GRVT), has_dead_man=True, clock_offset_ms=lambda: self.offset_ms),
+            VenueSymbol(GRVT, instrument(GRVT), has_dead_man=True, clock_offset_ms=self._offset_ms),
             VenueSymbol(BACKPACK, instrument(BACKPACK), has_dead_man=False, clock_offset_ms=float),
         ]
         self.loop = RunLoop(self.watch, self.inbox, self._route, venues, self.dumps.append, dict)
@@ -88,6 +90,12 @@ class Rig:
         if isinstance(message, Stop) and self.is_judge_there:
             self.say(TradingState.STOPPING)
         self.on_route(message)
+
+    def _offset_ms(self) -> float:
+        """Asked for once a turn."""
+        self.turns += 1
+        self.on_turn(self.turns)
+        return self.offset_ms
 
     def say(self, state: TradingState) -> None:
         self.inbox.tell(TradingStateChanged(state=state, reason="test", at=time.monotonic()))
@@ -162,13 +170,45 @@ def test_a_flat_account_is_not_believed_while_a_quote_may_still_leave(rig: Rig) 
     assert (EXIT_FLAT, 2) == (rig.loop.run(), len(rig.of(Stop)))
 
 
-def test_a_second_stop_leaves_with_the_residue(rig: Rig) -> None:
+def test_a_second_wish_leaves_with_the_residue(rig: Rig) -> None:
     """An order that will not end is left, and named."""
     rig.facts["orders"] = (order("UNKNOWN"),)
     rig.start()
     rig.loop.stop("SIGTERM")
-    rig.on_route = lambda message: rig.loop.stop("SIGTERM")
+    rig.on_route = lambda message: rig.loop.hasten()
     assert (EXIT_EXPOSED, [7]) == (rig.loop.run(), [each.client_order_id for each in rig.loop.residue.orders])
+
+
+def test_a_second_wish_before_the_drain_has_begun_cancels_all_the_same(rig: Rig) -> None:
+    """Both came while the main thread was elsewhere: the cores are told, and what rests is cancelled, before it leaves."""
+    rig.facts["orders"] = (order(),)
+    rig.on_route = lambda message: rig.facts.update(orders=()) if isinstance(message, CancelAll) else None
+    rig.start()
+    rig.loop.stop("SIGTERM")
+    rig.loop.hasten()
+    assert (EXIT_FLAT, 1, 2) == (rig.loop.run(), len(rig.of(Stop)), len(rig.of(CancelAll)))
+
+
+def test_a_second_wish_waits_until_no_quote_can_leave_any_more(rig: Rig) -> None:
+    """The judge answers three turns later: what may have left until then is cancelled behind its word, not before it."""
+    rig.is_judge_there = False
+    heard: list[str] = []
+    rig.on_turn = lambda turn: rig.say(TradingState.STOPPING) if turn == 3 else None
+    rig.on_route = lambda message: heard.append(rig.loop.health().state) if isinstance(message, CancelAll) else None
+    rig.start()
+    rig.loop.stop("SIGTERM")
+    rig.loop.hasten()
+    assert (EXIT_FLAT, ["STOPPING", "STOPPING"]) == (rig.loop.run(), heard)
+
+
+def test_a_signal_after_the_last_cycle_is_the_first_one(rig: Rig) -> None:
+    """The run was ending by itself; the order that still rests is waited for as ever."""
+    rig.facts["orders"] = (order(),)
+    rig.on_route = lambda message: rig.loop.stop("SIGTERM") if isinstance(message, Stop) else None
+    rig.on_turn = lambda turn: rig.facts.update(orders=()) if turn == 8 else None
+    rig.start()
+    rig.inbox.tell(RunFinished(cycles=1, at=0.0))
+    assert EXIT_FLAT == rig.loop.run()
 
 
 def test_positions_that_hedge_each_other_end_the_drain_and_are_said(rig: Rig) -> None:
@@ -201,7 +241,7 @@ def test_the_dead_man_switch_stays_armed_while_an_order_is_left(rig: Rig) -> Non
     rig.facts["orders"] = (order("UNKNOWN"),)
     rig.start()
     rig.loop.stop("SIGTERM")
-    rig.on_route = lambda message: rig.loop.stop("SIGTERM")
+    rig.on_route = lambda message: rig.loop.hasten()
     rig.loop.run()
     assert 0.0 not in [message.countdown_s for message in rig.of(RenewDeadMan)]  # type: ignore[attr-defined]
 
@@ -231,7 +271,7 @@ def test_a_tracker_that_does_not_answer_is_never_taken_for_flat(rig: Rig) -> Non
     rig.addresses.of(TRACKER).tell(Tick())
     assert rig.hold.wait(GUARD_S)
     rig.loop.stop("SIGTERM")
-    rig.on_route = lambda message: rig.loop.stop("SIGTERM") if isinstance(message, Stop) else None
+    rig.on_route = lambda message: rig.loop.hasten() if isinstance(message, Stop) else None
     assert EXIT_FLAT != rig.loop.run()
 
 

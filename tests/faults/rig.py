@@ -146,8 +146,8 @@ class _NoLogFile:
 
 
 class _Signals:
-    def hand_over(self, stop: Callable[[str], None], ask_health: Callable[[], None]) -> None:
-        self.stop = stop
+    def hand_over(self, stop: Callable[[str], None], hasten: Callable[[], None], ask_health: Callable[[], None]) -> None:
+        self.stop, self.hasten = stop, hasten
 
 
 class LocalRun:
@@ -244,7 +244,7 @@ class LocalRun:
         self.house.unblock()
         if not self.is_over:
             self.stop()
-            self.stop()
+            self._signals.hasten()
         self._thread.join(GUARD_S)
         self._files.close()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,6 +12,9 @@ import pytest
 
 from tests.faults.processes import assert_added_up, assert_adds_up, health_dump
 from tests.process.kit import Bot, World, by_night
+
+BETWEEN_HANG_UPS_S = 0.0024
+"""As measured of an interactive bash."""
 
 
 @contextmanager
@@ -44,9 +48,13 @@ def started_with(world: World, action: signal.Handlers) -> Bot:
 
 @pytest.mark.parametrize("fills", [0, *by_night(1, 2)])
 def test_a_terminal_that_hangs_up_is_a_stop_like_any(world: World, fills: int) -> None:
-    """The session ends: everything is cancelled and hedged, and the exit code says what is left."""
+    """The shell says so for its jobs, and the kernel again when the shell has gone: everything is cancelled and hedged, and the exit code
+    says what is left."""
     bot = started_with(world, signal.SIG_DFL)
     world.until_filled(fills)
+    world.until_quoting()
+    bot.send(signal.SIGHUP)
+    time.sleep(BETWEEN_HANG_UPS_S)
     assert_added_up(world, bot, bot.end(signal.SIGHUP))
 
 

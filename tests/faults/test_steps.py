@@ -7,6 +7,7 @@ it quotes anew; as much is hedged as was filled; no client order id is used twic
 from __future__ import annotations
 
 import signal
+import time
 from collections import Counter
 from pathlib import Path
 from typing import cast
@@ -14,6 +15,7 @@ from typing import cast
 import pytest
 
 from adapters.journal import SqliteJournal
+from adapters.run_signals import HASTEN_AFTER_S
 from adapters.steps import Steps
 from core.ports import Venue
 from tests.faults.stepped import SteppedBot, start_stepped
@@ -132,6 +134,7 @@ def test_stopped_at_a_step_it_leaves_nothing_behind(world: World, step: str) -> 
 def test_stopped_again_while_stopping_it_leaves_and_says_what_is_left(world: World, step: str, left: int) -> None:
     """The second signal cuts the drain short; an order whose cancel has not left is named, never silently lost."""
     bot = bring_to_end(world, step)
+    time.sleep(HASTEN_AFTER_S)
     bot.send(signal.SIGTERM)
     if step == "closing:1":
         bot.release()  # There it is the main thread that holds still; elsewhere the lane never comes back.

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from adapters.run_signals import HASTEN_AFTER_S
 from tests.process.kit import CREATE, Bot, World, by_night, printed_residue, until
 
 STOP_SIGNALS = pytest.mark.parametrize("number", [signal.SIGTERM, *by_night(signal.SIGINT)], ids=lambda number: number.name)
@@ -94,6 +95,7 @@ def test_a_second_signal_does_not_wait_for_what_cannot_be_hedged(world: World) -
     until(lambda: world.log("SubmitNotSent") or world.log("SubmitUnknown"), "a hedge that does not get through")
     bot.send(signal.SIGTERM)
     until(lambda: any(line["state"] == "STOPPING" for line in world.log("TradingStateChanged")), "STOPPING")
+    time.sleep(HASTEN_AFTER_S)
     code = bot.end()
     ledger = world.venues.ledger()
     held = {venue: quantity for venue, quantity in ledger.positions.items() if quantity}

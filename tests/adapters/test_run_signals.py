@@ -1,0 +1,80 @@
+"""Which stop signals are one wish and which are two; real signals, and a clock that the test moves."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from types import SimpleNamespace
+
+import pytest
+
+from adapters import run_signals
+from adapters.run_signals import HASTEN_AFTER_S, STOP_SIGNALS, RunSignals
+
+HEALTH = signal.SIGUSR1
+NUMBERS = (*STOP_SIGNALS, HEALTH, signal.SIGUSR2)
+
+
+class Desk:
+    """Signals of this process, and what a run is told of them."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.told: list[str] = []
+
+    def open(self) -> RunSignals:
+        return RunSignals(3)
+
+    def take(self, signals: RunSignals) -> None:
+        signals.hand_over(self.told.append, lambda: self.told.append("hasten"), lambda: self.told.append("health"))
+
+    def send(self, number: signal.Signals, after_s: float = 0.0) -> None:
+        self.now += after_s
+        signal.raise_signal(number)
+
+
+@pytest.fixture
+def desk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+    """The hard exit never comes: it would be the end of the test process."""
+    made, before = Desk(), {number: signal.getsignal(number) for number in NUMBERS}
+    never = threading.Event()
+    monkeypatch.setattr(run_signals, "time", SimpleNamespace(monotonic=lambda: made.now, sleep=lambda _: never.wait()))
+    yield made
+    for number, action in before.items():
+        signal.signal(number, action)
+
+
+SECONDS = [
+    ([(signal.SIGHUP, 0.0024)], []),
+    ([(signal.SIGHUP, 5.0)], []),
+    ([(signal.SIGINT, HASTEN_AFTER_S / 2)], []),
+    ([(signal.SIGINT, HASTEN_AFTER_S / 2), (signal.SIGINT, HASTEN_AFTER_S / 2)], ["hasten"]),
+    ([(signal.SIGTERM, HASTEN_AFTER_S)], ["hasten"]),
+]
+
+
+@pytest.mark.parametrize(("further", "expected"), SECONDS)
+def test_only_a_later_signal_that_is_no_hang_up_is_a_second_wish(
+    desk: Desk, further: list[tuple[signal.Signals, float]], expected: list[str]
+) -> None:
+    """An interactive shell and the kernel both hang up, 2.4 ms apart; a hand hits Ctrl-C twice."""
+    desk.take(desk.open())
+    desk.send(signal.SIGHUP)
+    for number, after_s in further:
+        desk.send(number, after_s)
+    assert ["SIGHUP", *expected] == desk.told
+
+
+@pytest.mark.parametrize(("further", "expected"), SECONDS)
+def test_what_came_before_there_was_a_run_is_told_by_the_same_rule(
+    desk: Desk, further: list[tuple[signal.Signals, float]], expected: list[str]
+) -> None:
+    """Start-up takes seconds; its signals are remembered, and so is the question for the dump."""
+    signals = desk.open()
+    desk.send(HEALTH)
+    desk.send(signal.SIGHUP)
+    for number, after_s in further:
+        desk.send(number, after_s)
+    desk.take(signals)
+    assert ["SIGHUP", *expected, "health"] == desk.told
