@@ -268,19 +268,18 @@ class _Run:
             stack.callback(lambda: self._journal.close(is_clean=self._loop.residue.is_flat))
             try:
                 code = self._loop.run()
-                status = self._loop.status()
+                self._say_what_is_left()
+                status = self._loop.finish()
             finally:
                 self._watch.stop()
             if status is not None:
                 self._view.finish(status)
-            return self._say_how_it_ended(code)
+            return code if code != EXIT_FAILED else _refuse(str(self._loop.failure), code)
 
-    def _say_how_it_ended(self, code: int) -> int:
-        for line in self._loop.residue.lines():
-            say(line)
-        if code == EXIT_FAILED:
-            say(f"perpfarm: {self._loop.failure}", sys.stderr)
-        return code
+    def _say_what_is_left(self) -> None:
+        """Before all that can take time: at the hard exit it must have been said. The empty line ends a terminal's status line."""
+        if lines := self._loop.residue.lines():
+            say("\n".join(("", *lines)))
 
     def _alert(self, key: str, text: str) -> None:
         self._route(Alert(level="critical", key=key, text=text, at=time.monotonic()))

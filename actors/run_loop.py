@@ -14,6 +14,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple, cast
 
 from actors.mailbox import Addresses
+from actors.residue import Residue
 from actors.supervision import ActorAnswer, Watch
 from core.clock_watch import ClockWatch
 from core.health import FeedHealth, HealthDump, LimitHealth, OrderHealth
@@ -38,7 +39,8 @@ from core.types import Channel, TradingState, VenueId
 
 DEAD_MAN_S = 30.0
 DEAD_MAN_RENEW_S = 10.0
-DRAIN_LIMIT_S = 12.0
+DRAIN_LIMIT_S = 9.0
+"""From the first signal on: 6 s of the 15 s to the hard exit are for saying what is left, the last dump and the children's stop."""
 HASTE_LIMIT_S = 1.0
 CANCEL_ALL_AFTER_S = 2.0
 STOP_CHECK_S = 0.1
@@ -46,6 +48,9 @@ STOP_REPEAT_S = 1.0
 """An actor that was being rebuilt when the stop was told has to hear it, too."""
 KILL_SWITCH_S = 0.25
 HEALTH_S = 0.9
+SETTLE_S = 1.0
+SETTLE_ROUND_S = 0.2
+LANES = ("rate_limiter", "trade_lane")
 
 EXIT_FLAT, EXIT_FAILED, EXIT_EXPOSED = 0, 1, 3
 
@@ -61,33 +66,6 @@ class VenueSymbol(NamedTuple):
         """``may_cancel_all`` False: a dead-man switch would take the stop of a held position away with the process that died."""
         has_dead_man = may_cancel_all and venue.capabilities.dead_man_switch
         return VenueSymbol(venue.name, instrument, has_dead_man=has_dead_man, clock_offset_ms=venue.clock_offset_ms)
-
-
-class Residue(NamedTuple):
-    """What is left when a run ends: signed base per venue at or above a lot, and orders without a known end.
-
-    ``is_known`` is False while the order tracker does not answer: then nothing may be taken for flat.
-    """
-
-    positions: tuple[tuple[VenueId, Decimal], ...] = ()
-    orders: tuple[OrderHealth, ...] = ()
-    is_known: bool = False
-
-    @property
-    def is_flat(self) -> bool:
-        return self.is_known and not self.positions and not self.orders
-
-    @property
-    def has_no_orders(self) -> bool:
-        return self.is_known and not self.orders
-
-    def lines(self) -> list[str]:
-        """What a person is told of it."""
-        found = [] if self.is_known else ["left: unknown, the order tracker did not answer"]
-        found += [f"left at {venue}: {'BUY' if held > 0 else 'SELL'} {abs(held)}" for venue, held in self.positions]
-        for each in self.orders:
-            found.append(f"left at {each.venue}: order {each.client_order_id} {each.side} {each.quantity} {each.state}")
-        return found
 
 
 class ControlInbox:
@@ -128,6 +106,7 @@ class RunLoop:
         self._started_at = time.monotonic()
         self._state = TradingState.STARTING
         self._stop_reason: str | None = None
+        self._drain_until = float("inf")
         self._is_hastened = False
         self._failure: str | None = None
         self._knows_every_quote = False
@@ -137,9 +116,10 @@ class RunLoop:
 
     # ---- from signal handlers and the watch's callbacks ----------------------------------------------------------------------
 
-    def stop(self, reason: str) -> None:
-        """Drain and leave."""
-        self._stop_reason = self._stop_reason or reason
+    def stop(self, reason: str, at: float) -> None:
+        """Drain and leave; the first call alone counts. ``at``: when the wish came (monotonic seconds), which may be before the run."""
+        if self._stop_reason is None:
+            self._stop_reason, self._drain_until = reason, at + DRAIN_LIMIT_S
 
     def hasten(self) -> None:
         """Cancel and leave, without waiting any longer for what is still open."""
@@ -155,17 +135,27 @@ class RunLoop:
     # ---- the loop ------------------------------------------------------------------------------------------------------------
 
     def run(self) -> int:
+        """Until it is stopped or a part fails for good, and then until all is in order or the time is up. The exit code; ``residue`` is what a
+        person has to be told before anything else takes time, and ``finish`` does the rest."""
         while self._stop_reason is None and self._failure is None:
             self._turn()
         if self._failure is None:
             self._drain()
-        if self._failure is not None or self._is_hastened:
+        if self._failure is not None or not self._is_clean():
             self._cancel_what_rests()
-        self.residue = self._look_for_residue()
-        if self._failure is None and self.residue.has_no_orders:
-            self._disarm()
-        self._dump_health()
         return self._exit_code()
+
+    def finish(self) -> RunStatus | None:
+        """Lift the dead-man switch where every order is known to be closed, and write the last dump. The recorder's totals for the summary;
+        None when it does not answer."""
+        is_clean = self._is_clean()
+        if is_clean:
+            self._set_dead_man(0.0)  # Left armed, it cancels what we could not see.
+        answers = self._watch.health(HEALTH_S)
+        self._write_health(self._dump_of(answers))
+        if is_clean:
+            self._settle_lanes()
+        return next((cast(RunStatus, answer.facts["status"]) for answer in answers if "status" in answer.facts), None)
 
     def _turn(self) -> None:
         """One round of at most 50 ms: children, control messages, dead-man switch, health."""
@@ -206,7 +196,7 @@ class RunLoop:
                 case TradingStateChanged():
                     self._state = message.state
                 case RunFinished():
-                    self.stop("the configured number of cycles is complete")
+                    self.stop("the configured number of cycles is complete", now)
                 case VenueReconciled():
                     self._synced(message.venue, Channel.ACCOUNT, now)
                 case SetPolling() if not message.is_on and message.channel is Channel.MARKET:
@@ -229,10 +219,10 @@ class RunLoop:
     # ---- the ordered stop ----------------------------------------------------------------------------------------------------
 
     def _drain(self) -> None:
-        """No new quotes, makers cancelled and confirmed, fills hedged, unknown outcomes resolved; at most 12 s. It goes round once whatever
-        happens: who is in a hurry has the quotes cancelled, too."""
+        """No new quotes, makers cancelled and confirmed, fills hedged, unknown outcomes resolved; until 9 s after the first wish. It goes
+        round once whatever happens: who is in a hurry, or late, has the quotes cancelled, too."""
         began = cancelled_at = time.monotonic()
-        asked_at = told_at = 0.0
+        asked_at = told_at = float("-inf")
         is_over = False
         while not is_over:
             if time.monotonic() - told_at >= STOP_REPEAT_S:
@@ -244,11 +234,20 @@ class RunLoop:
             if now - asked_at < STOP_CHECK_S:
                 continue
             asked_at = now
-            residue = self._look_for_residue(is_net_enough=True) if self._is_every_quote_known() else Residue()
-            is_over = is_over or residue.is_flat or now - began > DRAIN_LIMIT_S
-            if not residue.has_no_orders and not residue.positions and now - cancelled_at > CANCEL_ALL_AFTER_S:
+            is_known = self._is_every_quote_known()
+            self.residue = self._look_for_residue()
+            is_over = is_over or (is_known and self.residue.is_settled) or now > self._drain_until
+            if not is_over and self._is_cancel_due(now - cancelled_at):
                 cancelled_at = now
                 self._cancel_all()
+
+    def _is_cancel_due(self, waited_s: float) -> bool:
+        """By the quoter's own cancels all should be closed by now. Not while a hedge may be under way."""
+        return not self._is_clean() and self.residue.is_hedged and waited_s > CANCEL_ALL_AFTER_S
+
+    def _is_clean(self) -> bool:
+        """Every order there is was known when the tracker said that none is open."""
+        return self._knows_every_quote and self.residue.has_no_orders
 
     def _is_haste_due(self, drained_s: float) -> bool:
         """A quote that may still leave would be left behind: even haste waits a second for the gateways."""
@@ -258,49 +257,38 @@ class RunLoop:
         """Whether no quote can leave any more and the tracker has been told of all that have. Gateways hear of STOPPING before this loop
         does and answer in turn: whatever one of them let pass earlier was in the tracker's inbox before its answer."""
         if not self._knows_every_quote and self._state in (TradingState.STOPPING, TradingState.HALTED):
-            lanes = [answer for answer in self._watch.health(HEALTH_S) if answer.health.kind == "trade_lane"]
+            lanes = self._watch.health(HEALTH_S, kinds=("trade_lane",))
             self._knows_every_quote = all(lane.health.state == "running" for lane in lanes)
         return self._knows_every_quote
 
     def _cancel_what_rests(self) -> None:
         """Quotes must not rest unattended. On a single venue what rests may be the stop of a held position, which must."""
-        if len(self._venues) > 1 or not self._look_for_residue().positions:
+        if len(self._venues) == 1 and not self.residue.is_known:
+            self.residue = self._look_for_residue()
+        if len(self._venues) > 1 or not self.residue.positions:
             self._cancel_all()
         self._settle_lanes()
+        self.residue = self._look_for_residue()
 
     def _cancel_all(self) -> None:
         for each in self._venues:
             self._route(CancelAll(venue=each.venue, symbol=each.instrument.symbol))
             self._route(FetchOpenOrders(venue=each.venue, symbol=each.instrument.symbol))
 
-    def _disarm(self) -> None:
-        """Only with every order known to be closed; left armed, it cancels what we could not see."""
-        self._set_dead_man(0.0)
-        self._settle_lanes()
-
     def _settle_lanes(self) -> None:
         """Until the trade lanes have sent what was asked of them; at most a second."""
-        deadline = time.monotonic() + 1.0
+        deadline = time.monotonic() + SETTLE_S
         while time.monotonic() < deadline and any(
-            answer.health.queue_depth or answer.health.busy_s for answer in self._trade_lanes()
+            answer.health.queue_depth or answer.health.busy_s for answer in self._watch.health(SETTLE_ROUND_S, kinds=LANES)
         ):
             self._watch.wait(0.02)
 
-    def _trade_lanes(self) -> list[ActorAnswer]:
-        return [answer for answer in self._watch.health(0.2) if answer.health.kind in ("trade_lane", "rate_limiter")]
-
-    def _look_for_residue(self, *, is_net_enough: bool = False) -> Residue:
-        """What the tracker holds. ``is_net_enough``: positions that hedge each other do not count (a drain cannot change them)."""
-        facts = next((answer.facts for answer in self._watch.health(HEALTH_S) if answer.health.name == TRACKER), {})
-        if "positions" not in facts or "orders" not in facts:
-            return Residue()
-        positions = cast(dict[VenueId, Decimal], facts["positions"])
-        orders = cast(tuple[OrderHealth, ...], facts["orders"])
+    def _look_for_residue(self) -> Residue:
+        """The tracker alone is asked: its answer must not wait for whoever else is stuck."""
+        answers = self._watch.health(HEALTH_S, kinds=("order_tracker",))
+        facts = next((answer.facts for answer in answers if answer.health.name == TRACKER), {})
         lot = max(each.instrument.lot_size for each in self._venues)
-        if is_net_enough and abs(sum(positions.values(), Decimal(0))) < lot:
-            return Residue((), orders, is_known=True)
-        left = tuple((each.venue, positions.get(each.venue, Decimal(0))) for each in self._venues)
-        return Residue(tuple((venue, quantity) for venue, quantity in left if abs(quantity) >= lot), orders, is_known=True)
+        return Residue.of(facts, [each.venue for each in self._venues], lot, before=self.residue)
 
     def _exit_code(self) -> int:
         if self._failure is not None:
@@ -318,7 +306,9 @@ class RunLoop:
 
     def health(self) -> HealthDump:
         """Everything known now; actors that do not answer within the time are listed as unresponsive."""
-        answers = self._watch.health(HEALTH_S)
+        return self._dump_of(self._watch.health(HEALTH_S))
+
+    def _dump_of(self, answers: Sequence[ActorAnswer]) -> HealthDump:
         by_name = {answer.health.name: answer.facts for answer in answers}
         tracker = by_name.get(TRACKER, {})
         orders = cast(tuple[OrderHealth, ...], tracker.get("orders", ()))
@@ -344,13 +334,6 @@ class RunLoop:
             },
             metrics={**self._metrics(), **_stream_metrics(answers), **_actor_metrics(answers)},
         )
-
-    def status(self) -> RunStatus | None:
-        """The recorder's totals, for the summary at the end; None when it does not answer."""
-        for answer in self._watch.health(HEALTH_S):
-            if "status" in answer.facts:
-                return cast(RunStatus, answer.facts["status"])
-        return None
 
 
 def _feed(answer: ActorAnswer, now: float) -> FeedHealth:

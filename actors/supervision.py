@@ -9,7 +9,7 @@ from __future__ import annotations
 import queue
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple, assert_never
 
 import pykka
@@ -37,6 +37,8 @@ from core.supervision import (
 
 STEP_S = 0.05
 STOP_DEADLINE_S = 0.5
+STOPS_IN_FULL = 3
+STOP_LEAST_S = 0.1
 HEALTH_TIMEOUT_S = 1.0
 CREDIT_MAX_S = 0.25
 """Longest time one step may count as seen busy: a starved or suspended process must not take everybody for wedged when it returns."""
@@ -161,20 +163,23 @@ class Watch:
         return 0 if running is None else running.epoch
 
     def stop(self, deadline_s: float = STOP_DEADLINE_S) -> tuple[str, ...]:
-        """Stop all children in reverse order, each within ``deadline_s``; the names of those that had to be abandoned."""
+        """Stop all children in reverse order, each within ``deadline_s``; the names of those that had to be abandoned. Three times
+        that for all together: once it is used up, whoever does not stop at once is not waited for."""
         self._is_stopping = True
         self._due.clear()
-        abandoned = tuple(name for name in reversed(self._children) if not self._stop_child(name, deadline_s))
+        ends_at = time.monotonic() + STOPS_IN_FULL * deadline_s
+        abandoned = tuple(name for name in reversed(self._children) if not self._stop_child(name, deadline_s, ends_at))
         self._take_reports(time.monotonic())
         return abandoned
 
     # ---- health --------------------------------------------------------------------------------------------------------------
 
-    def health(self, timeout_s: float = HEALTH_TIMEOUT_S) -> tuple[ActorAnswer, ...]:
-        """Every child in start order; all are asked at once and the answers awaited for ``timeout_s`` in all."""
+    def health(self, timeout_s: float = HEALTH_TIMEOUT_S, *, kinds: Collection[str] = ()) -> tuple[ActorAnswer, ...]:
+        """Every child, or those of some ``kinds``, in start order; all are asked at once and the answers awaited for ``timeout_s`` in all."""
         deadline = time.monotonic() + timeout_s
-        asked = {name: running.ref.ask(HealthRequest(), block=False) for name, running in self._running.items()}
-        return tuple(self._answer(name, asked.get(name), deadline) for name in self._children)
+        names = [name for name, child in self._children.items() if not kinds or child.spec.kind in kinds]
+        asked = {name: self._running[name].ref.ask(HealthRequest(), block=False) for name in names if name in self._running}
+        return tuple(self._answer(name, asked.get(name), deadline) for name in names)
 
     def _answer(self, name: str, asked: pykka.Future[Any] | None, deadline: float) -> ActorAnswer:
         state: ActorState = "running"
@@ -326,12 +331,13 @@ class Watch:
             pykka.ActorRegistry.unregister(ref)
             attempt(self._children[name].abort)
 
-    def _stop_child(self, name: str, deadline_s: float) -> bool:
+    def _stop_child(self, name: str, deadline_s: float, ends_at: float) -> bool:
         running = self._running.get(name)
         if running is None:
             return True
+        wait_s = min(deadline_s, max(ends_at - time.monotonic(), STOP_LEAST_S))
         try:
-            running.ref.stop(block=False).get(timeout=deadline_s)
+            running.ref.stop(block=False).get(timeout=wait_s)
         except pykka.Timeout:
             self._abandon(name)
             return False

@@ -30,7 +30,7 @@ class RunSignals:
 
     def __init__(self, exit_code: int) -> None:
         self._exit_code = exit_code
-        self._stop: Callable[[str], None] = _nobody
+        self._stop: Callable[[str, float], None] = _nobody
         self._hasten: Callable[[], None] = _nobody
         self._ask_health: Callable[[], None] = _nobody
         self._first: tuple[str, float] | None = None
@@ -45,12 +45,12 @@ class RunSignals:
         signal.signal(signal.SIGUSR1, self._health_asked)
         signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # It means nothing here, and would end the process at once.
 
-    def hand_over(self, stop: Callable[[str], None], hasten: Callable[[], None], ask_health: Callable[[], None]) -> None:
-        """``stop`` gets the name of the first stop signal; ``hasten`` is called for one that is a second wish: it comes a second after the
-        first or later, and is no hang-up. What has come already is told at once."""
+    def hand_over(self, stop: Callable[[str, float], None], hasten: Callable[[], None], ask_health: Callable[[], None]) -> None:
+        """``stop`` gets the name and the monotonic time of the first stop signal; ``hasten`` is called for one that is a second wish: it comes
+        a second after the first or later, and is no hang-up. What has come already is told at once."""
         self._stop, self._hasten, self._ask_health = stop, hasten, ask_health
         if self._first is not None:
-            stop(self._first[0])
+            stop(*self._first)
         if self._is_hastened:
             hasten()
         if self._is_health_wanted:
@@ -64,7 +64,7 @@ class RunSignals:
         now = time.monotonic()
         if self._first is None:
             self._first = signal.Signals(number).name, now
-            self._stop(self._first[0])
+            self._stop(*self._first)
             self._countdown.put(None)
         elif number != signal.SIGHUP and now - self._first[1] >= HASTEN_AFTER_S:
             self._is_hastened = True

@@ -91,6 +91,15 @@ class Rig:
             self.say(TradingState.STOPPING)
         self.on_route(message)
 
+    def stop(self) -> None:
+        self.loop.stop("SIGTERM", time.monotonic())
+
+    def run(self) -> int:
+        """As the supervisor does it."""
+        code = self.loop.run()
+        self.loop.finish()
+        return code
+
     def _offset_ms(self) -> float:
         """Asked for once a turn."""
         self.turns += 1
@@ -144,7 +153,7 @@ def test_a_finished_run_that_is_flat_exits_0(rig: Rig) -> None:
     """RunFinished in the control inbox stops it; the cores are told to stop, and the last dump is written."""
     rig.start()
     rig.inbox.tell(RunFinished(cycles=1, at=0.0))
-    assert (EXIT_FLAT, 1, 1) == (rig.loop.run(), len(rig.of(Stop)), len(rig.dumps))
+    assert (EXIT_FLAT, 1, 1) == (rig.run(), len(rig.of(Stop)), len(rig.dumps))
 
 
 def test_the_drain_waits_for_an_order_to_end(rig: Rig) -> None:
@@ -157,8 +166,8 @@ def test_the_drain_waits_for_an_order_to_end(rig: Rig) -> None:
 
     rig.on_route = cancel
     rig.start()
-    rig.loop.stop("SIGTERM")
-    assert (EXIT_FLAT, {GRVT, BACKPACK}) == (rig.loop.run(), {message.venue for message in rig.of(CancelAll)})  # type: ignore[attr-defined]
+    rig.stop()
+    assert (EXIT_FLAT, {GRVT, BACKPACK}) == (rig.run(), {message.venue for message in rig.of(CancelAll)})  # type: ignore[attr-defined]
 
 
 def test_a_flat_account_is_not_believed_while_a_quote_may_still_leave(rig: Rig) -> None:
@@ -166,17 +175,17 @@ def test_a_flat_account_is_not_believed_while_a_quote_may_still_leave(rig: Rig) 
     rig.is_judge_there = False
     rig.on_route = lambda message: rig.say(TradingState.STOPPING) if len(rig.of(Stop)) == 2 else None
     rig.start()
-    rig.loop.stop("SIGTERM")
-    assert (EXIT_FLAT, 2) == (rig.loop.run(), len(rig.of(Stop)))
+    rig.stop()
+    assert (EXIT_FLAT, 2) == (rig.run(), len(rig.of(Stop)))
 
 
 def test_a_second_wish_leaves_with_the_residue(rig: Rig) -> None:
     """An order that will not end is left, and named."""
     rig.facts["orders"] = (order("UNKNOWN"),)
     rig.start()
-    rig.loop.stop("SIGTERM")
+    rig.stop()
     rig.on_route = lambda message: rig.loop.hasten()
-    assert (EXIT_EXPOSED, [7]) == (rig.loop.run(), [each.client_order_id for each in rig.loop.residue.orders])
+    assert (EXIT_EXPOSED, [7]) == (rig.run(), [each.client_order_id for each in rig.loop.residue.orders])
 
 
 def test_a_second_wish_before_the_drain_has_begun_cancels_all_the_same(rig: Rig) -> None:
@@ -184,55 +193,62 @@ def test_a_second_wish_before_the_drain_has_begun_cancels_all_the_same(rig: Rig)
     rig.facts["orders"] = (order(),)
     rig.on_route = lambda message: rig.facts.update(orders=()) if isinstance(message, CancelAll) else None
     rig.start()
-    rig.loop.stop("SIGTERM")
+    rig.stop()
     rig.loop.hasten()
-    assert (EXIT_FLAT, 1, 2) == (rig.loop.run(), len(rig.of(Stop)), len(rig.of(CancelAll)))
+    assert (EXIT_FLAT, 1, 2) == (rig.run(), len(rig.of(Stop)), len(rig.of(CancelAll)))
 
 
 def test_a_second_wish_waits_until_no_quote_can_leave_any_more(rig: Rig) -> None:
     """The judge answers three turns later: what may have left until then is cancelled behind its word, not before it."""
     rig.is_judge_there = False
+    rig.facts["orders"] = (order(),)
     heard: list[str] = []
+
+    def on_route(message: Message) -> None:
+        if isinstance(message, CancelAll):
+            heard.append(rig.loop.health().state)
+            rig.facts["orders"] = ()
+
     rig.on_turn = lambda turn: rig.say(TradingState.STOPPING) if turn == 3 else None
-    rig.on_route = lambda message: heard.append(rig.loop.health().state) if isinstance(message, CancelAll) else None
+    rig.on_route = on_route
     rig.start()
-    rig.loop.stop("SIGTERM")
+    rig.stop()
     rig.loop.hasten()
-    assert (EXIT_FLAT, ["STOPPING", "STOPPING"]) == (rig.loop.run(), heard)
+    assert (EXIT_FLAT, ["STOPPING", "STOPPING"]) == (rig.run(), heard)
 
 
 def test_a_signal_after_the_last_cycle_is_the_first_one(rig: Rig) -> None:
     """The run was ending by itself; the order that still rests is waited for as ever."""
     rig.facts["orders"] = (order(),)
-    rig.on_route = lambda message: rig.loop.stop("SIGTERM") if isinstance(message, Stop) else None
+    rig.on_route = lambda message: rig.stop() if isinstance(message, Stop) else None
     rig.on_turn = lambda turn: rig.facts.update(orders=()) if turn == 8 else None
     rig.start()
     rig.inbox.tell(RunFinished(cycles=1, at=0.0))
-    assert EXIT_FLAT == rig.loop.run()
+    assert EXIT_FLAT == rig.run()
 
 
 def test_positions_that_hedge_each_other_end_the_drain_and_are_said(rig: Rig) -> None:
     """A drain cannot change them: exit code 3, both in the residue."""
     rig.facts["positions"] = {GRVT: Decimal("0.1"), BACKPACK: Decimal("-0.1")}
     rig.start()
-    rig.loop.stop("SIGTERM")
+    rig.stop()
     expected = ((GRVT, Decimal("0.1")), (BACKPACK, Decimal("-0.1")))
-    assert (EXIT_EXPOSED, expected) == (rig.loop.run(), rig.loop.residue.positions)
+    assert (EXIT_EXPOSED, expected) == (rig.run(), rig.loop.residue.positions)
 
 
 def test_dust_is_flat(rig: Rig) -> None:
     """Less than a lot can be neither sold nor bought."""
     rig.facts["positions"] = {GRVT: Decimal("0.009"), BACKPACK: Decimal(0)}
     rig.start()
-    rig.loop.stop("SIGTERM")
-    assert EXIT_FLAT == rig.loop.run()
+    rig.stop()
+    assert EXIT_FLAT == rig.run()
 
 
 def test_the_dead_man_switch_is_set_where_there_is_one_and_lifted_at_a_clean_end(rig: Rig) -> None:
     """Armed with 30 s in the first round, disarmed with 0 when no order is left; never at a venue that has none."""
     rig.start()
     rig.inbox.tell(RunFinished(cycles=1, at=0.0))
-    rig.loop.run()
+    rig.run()
     assert [(GRVT, 30.0), (GRVT, 0.0)] == [(message.venue, message.countdown_s) for message in rig.of(RenewDeadMan)]  # type: ignore[attr-defined]
 
 
@@ -240,9 +256,9 @@ def test_the_dead_man_switch_stays_armed_while_an_order_is_left(rig: Rig) -> Non
     """It cancels what this process could not."""
     rig.facts["orders"] = (order("UNKNOWN"),)
     rig.start()
-    rig.loop.stop("SIGTERM")
+    rig.stop()
     rig.on_route = lambda message: rig.loop.hasten()
-    rig.loop.run()
+    rig.run()
     assert 0.0 not in [message.countdown_s for message in rig.of(RenewDeadMan)]  # type: ignore[attr-defined]
 
 
@@ -251,9 +267,9 @@ def test_a_clock_that_has_come_apart_is_told_once(rig: Rig) -> None:
     rig.offset_ms = 3_000.0
     rig.facts["orders"] = (order(),)
     rig.start()
-    rig.loop.stop("SIGTERM")
+    rig.stop()
     rig.on_route = lambda message: rig.facts.update(orders=()) if isinstance(message, CancelAll) else None
-    rig.loop.run()
+    rig.run()
     assert [("clock", "warning")] == [(message.key, message.level) for message in rig.of(Alert)]  # type: ignore[attr-defined]
 
 
@@ -261,7 +277,7 @@ def test_a_child_that_fails_for_good_ends_the_run_with_1(rig: Rig) -> None:
     """No drain: the parts that it would need are not to be trusted; everything is cancelled on the way out."""
     rig.start()
     rig.loop.fail("order_tracker: gone")
-    assert (EXIT_FAILED, [], "order_tracker: gone") == (rig.loop.run(), rig.of(Stop), rig.loop.failure)
+    assert (EXIT_FAILED, [], "order_tracker: gone") == (rig.run(), rig.of(Stop), rig.loop.failure)
 
 
 def test_a_tracker_that_does_not_answer_is_never_taken_for_flat(rig: Rig) -> None:
@@ -270,9 +286,9 @@ def test_a_tracker_that_does_not_answer_is_never_taken_for_flat(rig: Rig) -> Non
     rig.start()
     rig.addresses.of(TRACKER).tell(Tick())
     assert rig.hold.wait(GUARD_S)
-    rig.loop.stop("SIGTERM")
+    rig.stop()
     rig.on_route = lambda message: rig.loop.hasten() if isinstance(message, Stop) else None
-    assert EXIT_FLAT != rig.loop.run()
+    assert EXIT_FLAT != rig.run()
 
 
 def test_a_wedged_actor_does_not_keep_the_health_dump(rig: Rig) -> None:
@@ -291,7 +307,7 @@ def test_the_dump_says_the_trading_state(rig: Rig) -> None:
     rig.is_judge_there = False
     rig.say(TradingState.HALTED)
     rig.inbox.tell(RunFinished(cycles=1, at=0.0))
-    rig.loop.run()
+    rig.run()
     assert "HALTED" == rig.dumps[-1].state
 
 

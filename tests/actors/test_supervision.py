@@ -11,7 +11,7 @@ import pytest
 
 from actors.base import Actor, CrashReport, Identity, InboxFlooded, Ref, Report
 from actors.mailbox import Addresses
-from actors.supervision import Actions, Child, Watch
+from actors.supervision import STOP_LEAST_S, Actions, Child, Watch
 from core.messages import Message, Stop, Tick
 from core.supervision import ChildSilent, ChildSynced, spec_for
 
@@ -397,6 +397,16 @@ def test_the_dump_lists_every_child_and_what_it_said(stage: Stage) -> None:
     ]
 
 
+def test_some_can_be_asked_without_waiting_for_the_others(stage: Stage) -> None:
+    """The one that is stuck is not among them, and gets no question."""
+    stage.up("order_tracker", "hedger", "quoter")
+    stage.block("hedger")
+    answers = stage.watch.health(GUARD_S, kinds=("quoter", "order_tracker"))
+    rows = [(each.health.name, each.health.state) for each in answers]
+    depth = stage.worker("hedger").vitals.queue_depth
+    assert ([("order_tracker", "running"), ("quoter", "running")], 0) == (rows, depth)
+
+
 def test_a_wedged_actor_is_listed_as_unresponsive_and_the_others_answer(stage: Stage) -> None:
     """The dump is complete all the same, with how long it has been busy (I21)."""
     stage.up("order_tracker", "hedger", "quoter")
@@ -440,6 +450,24 @@ def test_a_wedged_child_does_not_keep_the_others_from_stopping(stage: Stage) -> 
     abandoned = stage.watch.stop(0.05)
     others = [stage.worker(name).over.wait(GUARD_S) for name in ("rate_limiter", "quoter")]
     assert (("order_tracker",), [True, True], ["order_tracker"]) == (abandoned, others, stage.aborted)
+
+
+def test_wedged_children_share_the_time_of_three(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With everybody stuck the end would come after the process's own; the last ones get the least there is, and no more."""
+    names = ("rate_limiter", "order_tracker", "risk", "quoter", "hedger")
+    stage.up(*names)
+    for name in names:
+        stage.block(name)
+    waited: list[float] = []
+    get = pykka.ThreadingFuture.get
+
+    def noted(future: pykka.ThreadingFuture[object], *, timeout: float) -> object:
+        waited.append(timeout)
+        return get(future, timeout=timeout)
+
+    monkeypatch.setattr(pykka.ThreadingFuture, "get", noted)
+    abandoned = stage.watch.stop(2 * STOP_LEAST_S)
+    assert (tuple(reversed(names)), 2 * STOP_LEAST_S, STOP_LEAST_S) == (abandoned, waited[0], waited[-1])
 
 
 def test_nothing_is_restarted_after_the_stop(stage: Stage) -> None:

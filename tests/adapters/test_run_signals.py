@@ -27,7 +27,11 @@ class Desk:
         return RunSignals(3)
 
     def take(self, signals: RunSignals) -> None:
-        signals.hand_over(self.told.append, lambda: self.told.append("hasten"), lambda: self.told.append("health"))
+        signals.hand_over(
+            lambda name, at: self.told.append(f"{name} at {at:g}"),
+            lambda: self.told.append("hasten"),
+            lambda: self.told.append("health"),
+        )
 
     def send(self, number: signal.Signals, after_s: float = 0.0) -> None:
         self.now += after_s
@@ -63,18 +67,18 @@ def test_only_a_later_signal_that_is_no_hang_up_is_a_second_wish(
     desk.send(signal.SIGHUP)
     for number, after_s in further:
         desk.send(number, after_s)
-    assert ["SIGHUP", *expected] == desk.told
+    assert ["SIGHUP at 100", *expected] == desk.told
 
 
 @pytest.mark.parametrize(("further", "expected"), SECONDS)
 def test_what_came_before_there_was_a_run_is_told_by_the_same_rule(
     desk: Desk, further: list[tuple[signal.Signals, float]], expected: list[str]
 ) -> None:
-    """Start-up takes seconds; its signals are remembered, and so is the question for the dump."""
+    """Start-up takes seconds; its signals are remembered with their time, and so is the question for the dump."""
     signals = desk.open()
     desk.send(HEALTH)
     desk.send(signal.SIGHUP)
     for number, after_s in further:
         desk.send(number, after_s)
     desk.take(signals)
-    assert ["SIGHUP", *expected, "health"] == desk.told
+    assert ["SIGHUP at 100", *expected, "health"] == desk.told

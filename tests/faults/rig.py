@@ -146,7 +146,7 @@ class _NoLogFile:
 
 
 class _Signals:
-    def hand_over(self, stop: Callable[[str], None], hasten: Callable[[], None], ask_health: Callable[[], None]) -> None:
+    def hand_over(self, stop: Callable[[str, float], None], hasten: Callable[[], None], ask_health: Callable[[], None]) -> None:
         self.stop, self.hasten = stop, hasten
 
 
@@ -218,7 +218,7 @@ class LocalRun:
 
     def stop(self) -> None:
         until(lambda: hasattr(self._signals, "stop"), "the run to take signals")
-        self._signals.stop("test")
+        self._signals.stop("test", time.monotonic())
 
     def end(self) -> int:
         """An orderly stop."""

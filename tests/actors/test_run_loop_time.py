@@ -1,0 +1,129 @@
+"""How long the end of a run takes at most, on a virtual clock: parts that are stuck cost every question to them its whole time-out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from decimal import Decimal
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from actors import run_loop
+from actors.mailbox import Addresses
+from actors.run_loop import ControlInbox, RunLoop, VenueSymbol
+from actors.supervision import STEP_S, STOP_DEADLINE_S, STOP_LEAST_S, STOPS_IN_FULL, ActorAnswer
+from adapters.run_signals import HARD_EXIT_S
+from core.health import ActorHealth, HealthDump
+from core.messages import Message, Stop, TradingStateChanged
+from core.routing import TRACKER
+from core.types import TradingState
+from tests.actors.test_run_loop import BACKPACK, GRVT, instrument, order
+
+POLLERS, LANES = ("rest_poller.grvt", "rest_poller.backpack"), ("order_gateway.grvt", "order_gateway.backpack")
+KINDS = {"recorder": "recorder", TRACKER: TRACKER, **dict.fromkeys(POLLERS, "rest_poller"), **dict.fromkeys(LANES, "trade_lane")}
+STUCK = [POLLERS[:1], LANES[:1], (TRACKER,), (*POLLERS, *LANES)]
+BEGAN = 1_000.0
+
+
+class Stage:
+    """A run loop over actors that answer at once or, when they are ``stuck``, never. One order is of unknown outcome and stays so. ``due``:
+    what happens when the clock comes there."""
+
+    def __init__(self, stuck: Collection[str] = ()) -> None:
+        self.now = BEGAN
+        self.stuck = stuck
+        self.due: list[tuple[float, Callable[[], None]]] = []
+        self.dumped_at: list[float] = []
+        self.inbox = ControlInbox(Addresses())
+        self.facts: dict[str, dict[str, Any]] = {TRACKER: {"orders": (order("UNKNOWN"),), "positions": {GRVT: Decimal("0.1")}}}
+        venues = [VenueSymbol(each, instrument(each), has_dead_man=True, clock_offset_ms=float) for each in (GRVT, BACKPACK)]
+        watch: Any = self
+        self.loop = RunLoop(watch, self.inbox, self._route, venues, self._dump, dict)
+
+    def _route(self, message: Message) -> None:
+        if isinstance(message, Stop):
+            self.inbox.tell(TradingStateChanged(state=TradingState.STOPPING, reason="test", at=self.now))
+
+    def _dump(self, _: HealthDump) -> None:
+        self.dumped_at.append(self.now)
+
+    def _pass(self, seconds: float) -> None:
+        until = self.now + seconds
+        while self.due and self.due[0][0] <= until:
+            self.now, happens = self.due.pop(0)
+            happens()
+        self.now = until
+
+    # ---- in the place of the watch -------------------------------------------------------------------------------------------
+
+    def wait(self, timeout_s: float = STEP_S) -> None:
+        self._pass(timeout_s)
+
+    def step(self, now: float) -> None:
+        """Nobody crashes."""
+
+    def health(self, timeout_s: float, *, kinds: Collection[str] = ()) -> tuple[ActorAnswer, ...]:
+        asked = [name for name, kind in KINDS.items() if not kinds or kind in kinds]
+        if any(name in self.stuck for name in asked):
+            self._pass(timeout_s)
+        return tuple(self._answer(name) for name in asked)
+
+    def _answer(self, name: str) -> ActorAnswer:
+        is_stuck = name in self.stuck
+        row = ActorHealth(
+            name=name,
+            kind=KINDS[name],
+            alive=True,
+            state="unresponsive" if is_stuck else "running",
+            queue_depth=int(is_stuck),
+            busy_s=float(is_stuck),
+        )
+        return ActorAnswer(row, {} if is_stuck else self.facts.get(name, {}))
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[Stage], Stage]:
+    """Makes a stage's clock the loop's."""
+
+    def use(stage: Stage) -> Stage:
+        monkeypatch.setattr(run_loop, "time", SimpleNamespace(monotonic=lambda: stage.now))
+        return stage
+
+    return use
+
+
+@pytest.mark.parametrize("stuck", STUCK, ids=lambda stuck: f"{len(stuck)} {stuck[0]}")
+def test_what_is_left_is_said_and_all_is_written_before_the_hard_exit(
+    clock: Callable[[Stage], Stage], stuck: tuple[str, ...]
+) -> None:
+    """An order that nobody can settle: ``run`` is over with time to spare for saying so, then the dump and the stop of every child."""
+    stage = clock(Stage(stuck))
+    stage.loop.stop("SIGTERM", BEGAN)
+    stage.loop.run()
+    said_after = stage.now - BEGAN
+    stage.loop.finish()
+    stop_s = STOPS_IN_FULL * STOP_DEADLINE_S + STOP_LEAST_S * len(stuck)
+    assert (True, True) == (said_after < HARD_EXIT_S - 3, stage.now - BEGAN + stop_s < HARD_EXIT_S)
+
+
+def test_the_time_is_counted_from_the_signal_and_not_from_the_drain(clock: Callable[[Stage], Stage]) -> None:
+    """It came eleven seconds before the run, in a slow start-up: what is known is said at once."""
+    stage = clock(Stage())
+    stage.loop.stop("SIGTERM", BEGAN - 11)
+    stage.loop.run()
+    assert (True, [7]) == (stage.now < BEGAN + 2, [each.client_order_id for each in stage.loop.residue.orders])
+
+
+def test_a_tracker_that_falls_silent_leaves_its_last_word(clock: Callable[[Stage], Stage]) -> None:
+    """Not known any more, so never flat; but venue, side and quantity are said."""
+    stage = clock(Stage())
+    stage.loop.stop("SIGTERM", BEGAN)
+    stage.due = [(BEGAN + 3, lambda: setattr(stage, "stuck", (TRACKER,)))]
+    stage.loop.run()
+    expected = [
+        "left: unknown, the order tracker did not answer; when it last did:",
+        "left at grvt: BUY 0.1",
+        "left at grvt: order 7 BUY 0.1 UNKNOWN",
+    ]
+    assert expected == stage.loop.residue.lines()
