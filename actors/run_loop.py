@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import queue
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple, cast
@@ -48,9 +48,11 @@ STOP_REPEAT_S = 1.0
 """An actor that was being rebuilt when the stop was told has to hear it, too."""
 KILL_SWITCH_S = 0.25
 HEALTH_S = 0.9
+STOCK_S = 0.45
+"""A dump that is asked for while the round of a drain waits for somebody stuck comes after it, and within 2 s."""
 SETTLE_S = 1.0
 SETTLE_ROUND_S = 0.2
-LANES = ("rate_limiter", "trade_lane")
+TRACKERS, LANES = ("order_tracker",), ("rate_limiter", "trade_lane")
 
 EXIT_FLAT, EXIT_FAILED, EXIT_EXPOSED = 0, 1, 3
 
@@ -110,6 +112,7 @@ class RunLoop:
         self._is_hastened = False
         self._failure: str | None = None
         self._knows_every_quote = False
+        self._is_final = False
         self._wants_health = False
         self._renewed_at = float("-inf")
         self.residue = Residue()
@@ -139,6 +142,8 @@ class RunLoop:
         person has to be told before anything else takes time, and ``finish`` does the rest."""
         while self._stop_reason is None and self._failure is None:
             self._turn()
+            if self._wants_health:
+                self._answer_health()
         if self._failure is None:
             self._drain()
         if self._failure is not None or not self._is_clean():
@@ -151,14 +156,13 @@ class RunLoop:
         is_clean = self._is_clean()
         if is_clean:
             self._set_dead_man(0.0)  # Left armed, it cancels what we could not see.
-        answers = self._watch.health(HEALTH_S)
-        self._write_health(self._dump_of(answers))
+        answers = self._answer_health()
         if is_clean:
             self._settle_lanes()
         return next((cast(RunStatus, answer.facts["status"]) for answer in answers if "status" in answer.facts), None)
 
     def _turn(self) -> None:
-        """One round of at most 50 ms: children, control messages, dead-man switch, health."""
+        """One round of at most 50 ms: children, control messages, dead-man switch."""
         self._watch.wait()
         now = time.monotonic()
         self._watch.step(now)
@@ -168,9 +172,6 @@ class RunLoop:
             self._set_dead_man(DEAD_MAN_S)
         self._look_at_kill_switch(now)
         self._look_at_clocks(now)
-        if self._wants_health:
-            self._wants_health = False
-            self._dump_health()
 
     def _look_at_kill_switch(self, now: float) -> None:
         """Thrown once, it halts for good: nothing but cancels leaves this process any more."""
@@ -223,23 +224,36 @@ class RunLoop:
         round once whatever happens: who is in a hurry, or late, has the quotes cancelled, too."""
         began = cancelled_at = time.monotonic()
         asked_at = told_at = float("-inf")
-        is_over = False
-        while not is_over:
+        while True:
             if time.monotonic() - told_at >= STOP_REPEAT_S:
                 told_at = time.monotonic()
                 self._route(Stop(reason=self._stop_reason or ""))
             self._turn()
             now = time.monotonic()
-            is_over = self._failure is not None or self._is_haste_due(now - began)
-            if now - asked_at < STOP_CHECK_S:
+            if self._failure is not None or self._is_haste_due(now - began):
+                return
+            if self._is_final and not self._wants_health and now - asked_at < STOP_CHECK_S:
                 continue
             asked_at = now
-            is_known = self._is_every_quote_known()
-            self.residue = self._look_for_residue()
-            is_over = is_over or (is_known and self.residue.is_settled) or now > self._drain_until
-            if not is_over and self._is_cancel_due(now - cancelled_at):
+            self._take_stock()
+            if (self._is_final and self.residue.is_settled) or now > self._drain_until:
+                return
+            if self._is_cancel_due(now - cancelled_at):
                 cancelled_at = now
                 self._cancel_all()
+
+    def _take_stock(self) -> None:
+        """What is left, and whether more may come: the one health round of a turn."""
+        answers = self._ask(STOCK_S, (*TRACKERS, *LANES))
+        self._is_final = self._knows_every_quote
+        self.residue = self._residue_in(answers)
+        self._knows_every_quote = self._knows_every_quote or self._have_lanes_stopped(answers)
+
+    def _have_lanes_stopped(self, answers: Sequence[ActorAnswer]) -> bool:
+        """Whether no quote can leave any more. Gateways hear of STOPPING before this loop does and answer in turn: whatever one of them let
+        pass earlier is in the tracker's inbox before its answer, so that the tracker's next one is about every quote there is."""
+        lanes = [answer.health.state for answer in answers if answer.health.kind == "trade_lane"]
+        return self._state in (TradingState.STOPPING, TradingState.HALTED) and all(state == "running" for state in lanes)
 
     def _is_cancel_due(self, waited_s: float) -> bool:
         """By the quoter's own cancels all should be closed by now. Not while a hedge may be under way."""
@@ -247,19 +261,11 @@ class RunLoop:
 
     def _is_clean(self) -> bool:
         """Every order there is was known when the tracker said that none is open."""
-        return self._knows_every_quote and self.residue.has_no_orders
+        return self._is_final and self.residue.has_no_orders
 
     def _is_haste_due(self, drained_s: float) -> bool:
         """A quote that may still leave would be left behind: even haste waits a second for the gateways."""
         return self._is_hastened and (self._knows_every_quote or drained_s > HASTE_LIMIT_S)
-
-    def _is_every_quote_known(self) -> bool:
-        """Whether no quote can leave any more and the tracker has been told of all that have. Gateways hear of STOPPING before this loop
-        does and answer in turn: whatever one of them let pass earlier was in the tracker's inbox before its answer."""
-        if not self._knows_every_quote and self._state in (TradingState.STOPPING, TradingState.HALTED):
-            lanes = self._watch.health(HEALTH_S, kinds=("trade_lane",))
-            self._knows_every_quote = all(lane.health.state == "running" for lane in lanes)
-        return self._knows_every_quote
 
     def _cancel_what_rests(self) -> None:
         """Quotes must not rest unattended. On a single venue what rests may be the stop of a held position, which must."""
@@ -268,6 +274,7 @@ class RunLoop:
         if len(self._venues) > 1 or not self.residue.positions:
             self._cancel_all()
         self._settle_lanes()
+        self._is_final = self._knows_every_quote
         self.residue = self._look_for_residue()
 
     def _cancel_all(self) -> None:
@@ -278,14 +285,14 @@ class RunLoop:
     def _settle_lanes(self) -> None:
         """Until the trade lanes have sent what was asked of them; at most a second."""
         deadline = time.monotonic() + SETTLE_S
-        while time.monotonic() < deadline and any(
-            answer.health.queue_depth or answer.health.busy_s for answer in self._watch.health(SETTLE_ROUND_S, kinds=LANES)
-        ):
+        while time.monotonic() < deadline and any(map(_is_at_work, self._ask(SETTLE_ROUND_S, LANES))):
             self._watch.wait(0.02)
 
     def _look_for_residue(self) -> Residue:
-        """The tracker alone is asked: its answer must not wait for whoever else is stuck."""
-        answers = self._watch.health(HEALTH_S, kinds=("order_tracker",))
+        """By the tracker alone: its answer must not wait for whoever else is stuck."""
+        return self._residue_in(self._ask(HEALTH_S, TRACKERS))
+
+    def _residue_in(self, answers: Sequence[ActorAnswer]) -> Residue:
         facts = next((answer.facts for answer in answers if answer.health.name == TRACKER), {})
         lot = max(each.instrument.lot_size for each in self._venues)
         return Residue.of(facts, [each.venue for each in self._venues], lot, before=self.residue)
@@ -301,8 +308,16 @@ class RunLoop:
 
     # ---- health --------------------------------------------------------------------------------------------------------------
 
-    def _dump_health(self) -> None:
-        self._write_health(self.health())
+    def _ask(self, timeout_s: float, kinds: Collection[str]) -> tuple[ActorAnswer, ...]:
+        """One health round of these ``kinds``; of everybody where a dump is wanted, since whoever is stuck costs the whole time of each."""
+        return self._answer_health() if self._wants_health else self._watch.health(timeout_s, kinds=kinds)
+
+    def _answer_health(self) -> tuple[ActorAnswer, ...]:
+        """Write the dump, wanted or not; what all have said."""
+        self._wants_health = False
+        answers = self._watch.health(HEALTH_S)
+        self._write_health(self._dump_of(answers))
+        return answers
 
     def health(self) -> HealthDump:
         """Everything known now; actors that do not answer within the time are listed as unresponsive."""
@@ -334,6 +349,10 @@ class RunLoop:
             },
             metrics={**self._metrics(), **_stream_metrics(answers), **_actor_metrics(answers)},
         )
+
+
+def _is_at_work(answer: ActorAnswer) -> bool:
+    return answer.health.kind in LANES and bool(answer.health.queue_depth or answer.health.busy_s)
 
 
 def _feed(answer: ActorAnswer, now: float) -> FeedHealth:

@@ -1,4 +1,5 @@
-"""How long the end of a run takes at most, on a virtual clock: parts that are stuck cost every question to them its whole time-out."""
+"""The end of a run on a virtual clock: how long it takes at most, since parts that are stuck cost every question to them its whole time-out,
+and what is believed of the answers."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ import pytest
 
 from actors import run_loop
 from actors.mailbox import Addresses
-from actors.run_loop import ControlInbox, RunLoop, VenueSymbol
+from actors.run_loop import EXIT_EXPOSED, ControlInbox, RunLoop, VenueSymbol
 from actors.supervision import STEP_S, STOP_DEADLINE_S, STOP_LEAST_S, STOPS_IN_FULL, ActorAnswer
 from adapters.run_signals import HARD_EXIT_S
 from core.health import ActorHealth, HealthDump
@@ -22,7 +23,8 @@ from tests.actors.test_run_loop import BACKPACK, GRVT, instrument, order
 
 POLLERS, LANES = ("rest_poller.grvt", "rest_poller.backpack"), ("order_gateway.grvt", "order_gateway.backpack")
 KINDS = {"recorder": "recorder", TRACKER: TRACKER, **dict.fromkeys(POLLERS, "rest_poller"), **dict.fromkeys(LANES, "trade_lane")}
-STUCK = [POLLERS[:1], LANES[:1], (TRACKER,), (*POLLERS, *LANES)]
+STUCK = [POLLERS[:1], LANES[:1], (TRACKER,), (*POLLERS, *LANES), tuple(KINDS)]
+DUMP_LIMIT_S = 2.0
 BEGAN = 1_000.0
 
 
@@ -34,6 +36,7 @@ class Stage:
         self.now = BEGAN
         self.stuck = stuck
         self.due: list[tuple[float, Callable[[], None]]] = []
+        self.on_round: Callable[[], None] = lambda: None
         self.dumped_at: list[float] = []
         self.inbox = ControlInbox(Addresses())
         self.facts: dict[str, dict[str, Any]] = {TRACKER: {"orders": (order("UNKNOWN"),), "positions": {GRVT: Decimal("0.1")}}}
@@ -67,7 +70,9 @@ class Stage:
         asked = [name for name, kind in KINDS.items() if not kinds or kind in kinds]
         if any(name in self.stuck for name in asked):
             self._pass(timeout_s)
-        return tuple(self._answer(name) for name in asked)
+        answers = tuple(self._answer(name) for name in asked)
+        self.on_round()
+        return answers
 
     def _answer(self, name: str) -> ActorAnswer:
         is_stuck = name in self.stuck
@@ -127,3 +132,30 @@ def test_a_tracker_that_falls_silent_leaves_its_last_word(clock: Callable[[Stage
         "left at grvt: order 7 BUY 0.1 UNKNOWN",
     ]
     assert expected == stage.loop.residue.lines()
+
+
+def seconds_to_the_dump(stage: Stage, offset_s: float) -> float:
+    """From a question so long after the signal to the next dump; 0 when the run was over."""
+    stage.loop.stop("SIGTERM", BEGAN)
+    stage.due = [(BEGAN + offset_s, stage.loop.request_health)]
+    stage.loop.run()
+    stage.loop.finish()
+    return 0.0 if stage.due else min(at for at in stage.dumped_at if at >= BEGAN + offset_s) - BEGAN - offset_s
+
+
+@pytest.mark.parametrize("stuck", STUCK, ids=lambda stuck: f"{len(stuck)} {stuck[0]}")
+def test_a_dump_in_a_drain_comes_in_time_whenever_it_is_asked_for(
+    clock: Callable[[Stage], Stage], stuck: tuple[str, ...]
+) -> None:
+    """Whoever is stuck is stuck in every round; there is at most one that has begun before the dump's own."""
+    late = [each for each in range(250) if seconds_to_the_dump(clock(Stage(stuck)), each / 20) > DUMP_LIMIT_S - STEP_S]
+    assert [] == late
+
+
+def test_the_tracker_is_believed_behind_the_gateways_and_not_beside_them(clock: Callable[[Stage], Stage]) -> None:
+    """One round asks all at once: the tracker may answer "no order" before a gateway passes a quote on, and answers for STOPPING."""
+    stage = clock(Stage())
+    stage.facts[TRACKER] = {"orders": (), "positions": {}}
+    stage.on_round = lambda: stage.facts.update({TRACKER: {"orders": (order(),), "positions": {}}})
+    stage.loop.stop("SIGTERM", BEGAN)
+    assert EXIT_EXPOSED == stage.loop.run()
