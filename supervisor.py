@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 
 from actors.bracket_composition import BracketComposition
@@ -37,7 +38,7 @@ from adapters.preflight import doctor, facts_to_trade_on
 from adapters.qualify import is_loopback, qualify
 from adapters.run_signals import RunSignals
 from adapters.secrets import CredentialsRefused, Redactor, load_credentials, read_env_file
-from adapters.status import StatusUnavailable, ask_status, kill_switch, throw_kill_switch
+from adapters.status import StatusUnavailable, ask_status, is_thrown, kill_switch, throw_kill_switch
 from adapters.steps import Steps
 from adapters.terminal import TerminalView, say
 from adapters.venues import claims, limiter_rates, open_venue, open_venues, venue_names
@@ -66,19 +67,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     except StartStopped as stopped:
         say(f"left: unknown, {stopped}")
         return EXIT_EXPOSED
-    except (ConfigError, CredentialsRefused, VenueRefused, PaperFailed, StatusUnavailable, CsvUnusable) as error:
-        return _refuse(str(error), EXIT_REFUSED)
     except AlreadyRunning as error:
-        return _refuse(str(error), EXIT_LOCKED)
+        return _refuse(error, EXIT_LOCKED)
     except (JournalCorrupt, JournalFailed) as error:
-        return _refuse(str(error), EXIT_EXPOSED)
+        return _refuse(error, EXIT_EXPOSED)
     except KeyboardInterrupt:
         return _refuse("interrupted", EXIT_EXPOSED)
-    except OSError as error:
-        return _refuse(f"{error.filename or 'system'}: {error.strerror or error}", EXIT_REFUSED)
+    except (ConfigError, CredentialsRefused, VenueRefused, PaperFailed, StatusUnavailable, CsvUnusable, OSError) as error:
+        return _refuse(error, EXIT_REFUSED)
 
 
-def _refuse(line: str, code: int) -> int:
+def _refuse(why: object, code: int) -> int:
+    line = f"{why.filename or 'system'}: {why.strerror or why}" if isinstance(why, OSError) else why
     say(f"perpfarm: {line}", sys.stderr)
     return code
 
@@ -197,14 +197,18 @@ def _trade(
         if not is_locked:
             stack.enter_context(SingleInstance(state_dir, claims(config, credentials)))
         log_file = stack.enter_context(closing(setup_logging(state_dir, config.run.log_level, Redactor.of(credentials))))
-        if kill_switch(state_dir).exists():
+        if is_thrown(state_dir):
             return _refuse(f"the kill switch is thrown; remove {kill_switch(state_dir)} to trade again", EXIT_REFUSED)
         steps = Steps.of(os.environ)
         journal = steps.journal(state_dir / "journal.sqlite")
         found = facts_to_trade_on(config, steps.venues(open_venues(config, credentials)), journal, bell, say)
         sides = [Side(venue, facts.instrument, facts.fees, limiter_rates(venue.name, venue.limits)) for venue, facts in found]
         files = stack.enter_context(closing(CsvFiles(state_dir, wall_ms_of=wall_clock())))
-        return _Run(config, sides, journal, files, log_file, state_dir, is_dry_run=is_dry_run).go(signals)
+        run = _Run(config, sides, journal, files, log_file, state_dir, is_dry_run=is_dry_run)
+        try:
+            return run.go(signals)
+        except OSError as error:
+            return _refuse(error, EXIT_FAILED)  # No refusal any more: it has traded.
 
 
 class _Run:
@@ -252,7 +256,7 @@ class _Run:
         self._route: Callable[[Message], None] = self._composition.route("supervisor")
         is_hedge = config.strategy.kind == "hedge"
         venues = [VenueSymbol.of(side.venue, side.instrument, may_cancel_all=is_hedge) for side in sides]
-        inbox, is_killed = ControlInbox(addresses), kill_switch(state_dir).exists
+        inbox, is_killed = ControlInbox(addresses), partial(is_thrown, state_dir)
         self._loop = RunLoop(self._watch, inbox, self._route, venues, self._write_health, self._metrics, is_killed)
 
     def go(self, signals: RunSignals) -> int:
@@ -268,18 +272,14 @@ class _Run:
             stack.callback(lambda: self._journal.close(is_clean=self._loop.residue.is_flat))
             try:
                 code = self._loop.run()
-                self._say_what_is_left()
+                if left := self._loop.residue.text:
+                    say(left)
                 status = self._loop.finish()
             finally:
                 self._watch.stop()
             if status is not None:
                 self._view.finish(status)
-            return code if code != EXIT_FAILED else _refuse(str(self._loop.failure), code)
-
-    def _say_what_is_left(self) -> None:
-        """Before all that can take time: at the hard exit it must have been said. The empty line ends a terminal's status line."""
-        if lines := self._loop.residue.lines():
-            say("\n".join(("", *lines)))
+            return code if code != EXIT_FAILED else _refuse(self._loop.failure, code)
 
     def _alert(self, key: str, text: str) -> None:
         self._route(Alert(level="critical", key=key, text=text, at=time.monotonic()))

@@ -49,8 +49,13 @@ class Residue(NamedTuple):
         """Nothing is left that more time would change."""
         return self.has_no_orders and self.is_hedged
 
-    def lines(self) -> list[str]:
-        """What a person is told of it."""
+    @property
+    def text(self) -> str:
+        """What a person is told of it, empty when there is nothing to tell. The empty line in front ends a terminal's status line."""
+        lines = self._lines()
+        return "\n".join(("", *lines)) if lines else ""
+
+    def _lines(self) -> list[str]:
         found = [f"left at {venue}: {'BUY' if held > 0 else 'SELL'} {abs(held)}" for venue, held in self.positions]
         for each in self.orders:
             found.append(f"left at {each.venue}: order {each.client_order_id} {each.side} {each.quantity} {each.state}")

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple, cast
 
+from actors.base import CrashReport, Failed, attempt
 from actors.mailbox import Addresses
 from actors.residue import Residue
 from actors.supervision import ActorAnswer, Watch
@@ -94,7 +95,7 @@ class RunLoop:
         metrics: Callable[[], dict[str, float]],
         is_killed: Callable[[], bool] = lambda: False,
     ) -> None:
-        """``is_killed``: whether a person has thrown the kill switch; asked every quarter of a second."""
+        """``is_killed``: whether a person has thrown the kill switch, OSError where that cannot be told; asked every quarter of a second."""
         self._watch = watch
         self._inbox = inbox
         self._route = route
@@ -105,16 +106,19 @@ class RunLoop:
         self._clocks = {each.venue: ClockWatch(each.venue) for each in self._venues}
         self._kill_asked_at = float("-inf")
         self._is_kill_told = False
+        self._kill_trouble = ""
         self._started_at = time.monotonic()
         self._state = TradingState.STARTING
         self._stop_reason: str | None = None
         self._drain_until = float("inf")
         self._is_hastened = False
         self._failure: str | None = None
+        self._is_broken = False
         self._knows_every_quote = False
         self._is_final = False
         self._wants_health = False
         self._renewed_at = float("-inf")
+        self._status: RunStatus | None = None
         self.residue = Residue()
 
     # ---- from signal handlers and the watch's callbacks ----------------------------------------------------------------------
@@ -140,26 +144,40 @@ class RunLoop:
     def run(self) -> int:
         """Until it is stopped or a part fails for good, and then until all is in order or the time is up. The exit code; ``residue`` is what a
         person has to be told before anything else takes time, and ``finish`` does the rest."""
+        for phase in (self._trade, self._drain, self._cancel_what_rests):
+            self._go_through(phase)
+        if self._failure is not None:
+            return EXIT_FAILED
+        return EXIT_FLAT if self.residue.is_flat else EXIT_EXPOSED
+
+    def _go_through(self, phase: Callable[[], None]) -> None:
+        """An error on this thread fails the run as that of a part does: to leave at once would leave the quotes at the venues."""
+        outcome = attempt(phase)
+        if isinstance(outcome, Failed):
+            self._watch.report(CrashReport("run_loop", "run_loop", 0, "main thread", outcome.error, outcome.traceback))
+            self.fail(f"the main thread: {outcome.error}")
+            self._is_broken = True
+
+    def _trade(self) -> None:
         while self._stop_reason is None and self._failure is None:
             self._turn()
             if self._wants_health:
                 self._answer_health()
-        if self._failure is None:
-            self._drain()
-        if self._failure is not None or not self._is_clean():
-            self._cancel_what_rests()
-        return self._exit_code()
 
     def finish(self) -> RunStatus | None:
         """Lift the dead-man switch where every order is known to be closed, and write the last dump. The recorder's totals for the summary;
         None when it does not answer."""
+        self._go_through(self._round_off)
+        return self._status
+
+    def _round_off(self) -> None:
         is_clean = self._is_clean()
         if is_clean:
             self._set_dead_man(0.0)  # Left armed, it cancels what we could not see.
         answers = self._answer_health()
+        self._status = next((cast(RunStatus, answer.facts["status"]) for answer in answers if "status" in answer.facts), None)
         if is_clean:
             self._settle_lanes()
-        return next((cast(RunStatus, answer.facts["status"]) for answer in answers if "status" in answer.facts), None)
 
     def _turn(self) -> None:
         """One round of at most 50 ms: children, control messages, dead-man switch."""
@@ -174,13 +192,28 @@ class RunLoop:
         self._look_at_clocks(now)
 
     def _look_at_kill_switch(self, now: float) -> None:
-        """Thrown once, it halts for good: nothing but cancels leaves this process any more."""
+        """Thrown once, it halts for good: nothing but cancels leaves this process any more. Where it cannot be told whether it is, a person
+        is, once, and again when that changes."""
         if self._is_kill_told or now - self._kill_asked_at < KILL_SWITCH_S:
             return
         self._kill_asked_at = now
-        if self._is_killed():
-            self._is_kill_told = True
+        trouble = ""
+        try:
+            self._is_kill_told = self._is_killed()
+        except OSError as error:
+            trouble = error.strerror or str(error)
+        if trouble != self._kill_trouble:
+            self._kill_trouble = trouble
+            self._alert_kill_switch(trouble, now)
+        if self._is_kill_told:
             self._route(Alert(level="critical", key="halt", text="the kill switch was thrown", at=now))
+
+    def _alert_kill_switch(self, trouble: str, now: float) -> None:
+        if trouble:
+            text = f"the kill switch cannot be read, so throwing it would change nothing; a signal stops the run: {trouble}"
+            self._route(Alert(level="critical", key="kill-switch", text=text, at=now))
+        else:
+            self._route(Alert(level="info", key="kill-switch", text="the kill switch can be read again", at=now))
 
     def _look_at_clocks(self, now: float) -> None:
         for each in self._venues:
@@ -224,13 +257,13 @@ class RunLoop:
         round once whatever happens: who is in a hurry, or late, has the quotes cancelled, too."""
         began = cancelled_at = time.monotonic()
         asked_at = told_at = float("-inf")
-        while True:
+        while self._failure is None:
             if time.monotonic() - told_at >= STOP_REPEAT_S:
                 told_at = time.monotonic()
                 self._route(Stop(reason=self._stop_reason or ""))
             self._turn()
             now = time.monotonic()
-            if self._failure is not None or self._is_haste_due(now - began):
+            if self._is_haste_due(now - began):
                 return
             if self._is_final and not self._wants_health and now - asked_at < STOP_CHECK_S:
                 continue
@@ -269,6 +302,10 @@ class RunLoop:
 
     def _cancel_what_rests(self) -> None:
         """Quotes must not rest unattended. On a single venue what rests may be the stop of a held position, which must."""
+        if self._failure is None and self._is_clean():
+            return
+        if self._is_broken:
+            self._calm_cores(self._failure or "")
         if len(self._venues) == 1 and not self.residue.is_known:
             self.residue = self._look_for_residue()
         if len(self._venues) > 1 or not self.residue.positions:
@@ -276,6 +313,14 @@ class RunLoop:
         self._settle_lanes()
         self._is_final = self._knows_every_quote
         self.residue = self._look_for_residue()
+
+    def _calm_cores(self, reason: str) -> None:
+        """They are well and would quote on. A hedge may still leave; but a bracket that is told to stop begins to close its position, and
+        nobody would be left to see that through."""
+        if len(self._venues) > 1:
+            self._route(Stop(reason=reason))
+        else:
+            self._route(Alert(level="critical", key="halt", text=reason, at=time.monotonic()))
 
     def _cancel_all(self) -> None:
         for each in self._venues:
@@ -296,11 +341,6 @@ class RunLoop:
         facts = next((answer.facts for answer in answers if answer.health.name == TRACKER), {})
         lot = max(each.instrument.lot_size for each in self._venues)
         return Residue.of(facts, [each.venue for each in self._venues], lot, before=self.residue)
-
-    def _exit_code(self) -> int:
-        if self._failure is not None:
-            return EXIT_FAILED
-        return EXIT_FLAT if self.residue.is_flat else EXIT_EXPOSED
 
     @property
     def failure(self) -> str | None:

@@ -80,7 +80,8 @@ class CsvFile:
         return False
 
     def close(self) -> None:
-        os.close(self._descriptor)
+        with suppress(OSError):
+            os.close(self._descriptor)
 
 
 def wall_clock() -> Callable[[float], int]:

@@ -37,6 +37,15 @@ def kill_switch(state_dir: Path) -> Path:
     return state_dir / "KILL"
 
 
+def is_thrown(state_dir: Path) -> bool:
+    """Raises OSError where it cannot be told: ``Path.exists`` takes that for a no, of more kinds of error with every Python."""
+    try:
+        kill_switch(state_dir).stat()
+    except FileNotFoundError:
+        return False
+    return True
+
+
 def throw_kill_switch(state_dir: Path | None) -> int:
     """Make the file for the process that holds ``state_dir``; it stays, so that a restart does not trade either until a person removes it."""
     folder, pid = _find(state_dir)

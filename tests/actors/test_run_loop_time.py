@@ -1,8 +1,10 @@
 """The end of a run on a virtual clock: how long it takes at most, since parts that are stuck cost every question to them its whole time-out,
-and what is believed of the answers."""
+what is believed of the answers, and what is said of a kill switch that cannot be read."""
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable, Collection
 from decimal import Decimal
 from types import SimpleNamespace
@@ -11,14 +13,15 @@ from typing import Any
 import pytest
 
 from actors import run_loop
+from actors.base import CrashReport
 from actors.mailbox import Addresses
-from actors.run_loop import EXIT_EXPOSED, ControlInbox, RunLoop, VenueSymbol
+from actors.run_loop import EXIT_EXPOSED, EXIT_FAILED, ControlInbox, RunLoop, VenueSymbol
 from actors.supervision import STEP_S, STOP_DEADLINE_S, STOP_LEAST_S, STOPS_IN_FULL, ActorAnswer
 from adapters.run_signals import HARD_EXIT_S
 from core.health import ActorHealth, HealthDump
-from core.messages import Message, Stop, TradingStateChanged
+from core.messages import Alert, CancelAll, Message, Stop, TradingStateChanged
 from core.routing import TRACKER
-from core.types import TradingState
+from core.types import TradingState, VenueId
 from tests.actors.test_run_loop import BACKPACK, GRVT, instrument, order
 
 POLLERS, LANES = ("rest_poller.grvt", "rest_poller.backpack"), ("order_gateway.grvt", "order_gateway.backpack")
@@ -32,7 +35,7 @@ class Stage:
     """A run loop over actors that answer at once or, when they are ``stuck``, never. One order is of unknown outcome and stays so. ``due``:
     what happens when the clock comes there."""
 
-    def __init__(self, stuck: Collection[str] = ()) -> None:
+    def __init__(self, stuck: Collection[str] = (), places: tuple[VenueId, ...] = (GRVT, BACKPACK)) -> None:
         self.now = BEGAN
         self.stuck = stuck
         self.due: list[tuple[float, Callable[[], None]]] = []
@@ -40,13 +43,19 @@ class Stage:
         self.dumped_at: list[float] = []
         self.inbox = ControlInbox(Addresses())
         self.facts: dict[str, dict[str, Any]] = {TRACKER: {"orders": (order("UNKNOWN"),), "positions": {GRVT: Decimal("0.1")}}}
-        venues = [VenueSymbol(each, instrument(each), has_dead_man=True, clock_offset_ms=float) for each in (GRVT, BACKPACK)]
+        venues = [VenueSymbol(each, instrument(each), has_dead_man=True, clock_offset_ms=float) for each in places]
         watch: Any = self
-        self.loop = RunLoop(watch, self.inbox, self._route, venues, self._dump, dict)
+        self.is_killed: Callable[[], bool] = lambda: False
+        self.routed: list[Message] = []
+        self.loop = RunLoop(watch, self.inbox, self._route, venues, self._dump, dict, self._is_killed)
 
     def _route(self, message: Message) -> None:
+        self.routed.append(message)
         if isinstance(message, Stop):
             self.inbox.tell(TradingStateChanged(state=TradingState.STOPPING, reason="test", at=self.now))
+
+    def _is_killed(self) -> bool:
+        return self.is_killed()
 
     def _dump(self, _: HealthDump) -> None:
         self.dumped_at.append(self.now)
@@ -65,6 +74,9 @@ class Stage:
 
     def step(self, now: float) -> None:
         """Nobody crashes."""
+
+    def report(self, report: CrashReport) -> None:
+        """For the log."""
 
     def health(self, timeout_s: float, *, kinds: Collection[str] = ()) -> tuple[ActorAnswer, ...]:
         asked = [name for name, kind in KINDS.items() if not kinds or kind in kinds]
@@ -126,12 +138,11 @@ def test_a_tracker_that_falls_silent_leaves_its_last_word(clock: Callable[[Stage
     stage.loop.stop("SIGTERM", BEGAN)
     stage.due = [(BEGAN + 3, lambda: setattr(stage, "stuck", (TRACKER,)))]
     stage.loop.run()
-    expected = [
-        "left: unknown, the order tracker did not answer; when it last did:",
-        "left at grvt: BUY 0.1",
-        "left at grvt: order 7 BUY 0.1 UNKNOWN",
-    ]
-    assert expected == stage.loop.residue.lines()
+    expected = """
+left: unknown, the order tracker did not answer; when it last did:
+left at grvt: BUY 0.1
+left at grvt: order 7 BUY 0.1 UNKNOWN"""
+    assert expected == stage.loop.residue.text
 
 
 def seconds_to_the_dump(stage: Stage, offset_s: float) -> float:
@@ -159,3 +170,41 @@ def test_the_tracker_is_believed_behind_the_gateways_and_not_beside_them(clock: 
     stage.on_round = lambda: stage.facts.update({TRACKER: {"orders": (order(),), "positions": {}}})
     stage.loop.stop("SIGTERM", BEGAN)
     assert EXIT_EXPOSED == stage.loop.run()
+
+
+def test_a_kill_switch_that_cannot_be_read_is_told_at_each_change(clock: Callable[[Stage], Stage]) -> None:
+    """Not known is neither thrown nor an end of the run: said once, again for another cause, and again when it can be read."""
+    stage = clock(Stage())
+    answers: list[int | bool] = [False, errno.EIO, errno.EIO, errno.ESTALE, False, False, True]
+
+    def is_killed() -> bool:
+        answer = answers.pop(0)
+        if isinstance(answer, bool):
+            return answer
+        raise OSError(answer, os.strerror(answer))
+
+    stage.is_killed = is_killed
+    stage.due = [(BEGAN + 10, lambda: stage.loop.stop("SIGTERM", stage.now))]
+    stage.loop.run()
+    alerts = [message for message in stage.routed if isinstance(message, Alert)]
+    expected = [
+        ("kill-switch", "critical", os.strerror(errno.EIO)),
+        ("kill-switch", "critical", os.strerror(errno.ESTALE)),
+        ("kill-switch", "info", "the kill switch can be read again"),
+        ("halt", "critical", "the kill switch was thrown"),
+    ]
+    assert expected == [(each.key, each.level, each.text.rpartition(": ")[2]) for each in alerts]
+
+
+@pytest.mark.parametrize(
+    ("places", "expected"), [((GRVT, BACKPACK), ["Stop", "CancelAll", "CancelAll"]), ((GRVT,), ["Alert"])], ids=["two", "one"]
+)
+def test_an_error_of_the_main_thread_leaves_a_held_bracket_its_stop(
+    clock: Callable[[Stage], Stage], places: tuple[VenueId, ...], expected: list[str]
+) -> None:
+    """Two venues: no more quotes, all cancelled. One: halted, since a bracket that is told to stop would take its legs away, and no cancel."""
+    stage = clock(Stage(places=places))
+    stage.is_killed = lambda: bool(1 / 0)
+    code = stage.loop.run()
+    sent = [type(each).__name__ for each in stage.routed if isinstance(each, (Alert, CancelAll, Stop))]
+    assert (EXIT_FAILED, "the main thread: ZeroDivisionError: division by zero", expected) == (code, stage.loop.failure, sent)

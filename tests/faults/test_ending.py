@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +14,9 @@ import pytest
 import supervisor
 from actors.run_loop import DEAD_MAN_S
 from tests.faults.house import House
-from tests.faults.rig import assert_adds_up, quicken, running, until
+from tests.faults.rig import CONFIG, assert_adds_up, quicken, running, until
+
+BROKEN = OSError(errno.EIO, os.strerror(errno.EIO))
 
 
 def test_what_is_left_is_said_before_all_that_takes_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -31,3 +37,71 @@ def test_what_is_left_is_said_before_all_that_takes_time(tmp_path: Path, monkeyp
     first, *later = [each for each in events if each != DEAD_MAN_S]
     assert (said, {0.0, "health.json"}) == (first, set(later))
     assert_adds_up(house)
+
+
+@pytest.mark.parametrize("error", [BROKEN, ValueError("unthought of")], ids=lambda error: type(error).__name__)
+def test_an_error_of_the_main_thread_cancels_before_it_ends_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """Exit 1 with the error told; the quote that rested is gone, and none comes after it."""
+    quicken(monkeypatch)
+    house = House()
+    due: list[Exception] = []
+
+    def offset_ms() -> float:
+        for each in due:
+            raise each
+        return 0.0
+
+    monkeypatch.setattr(house.maker, "clock_offset_ms", offset_ms)
+    with running(tmp_path, house, monkeypatch) as run:
+        until(lambda: house.maker.open_orders, "a quote")
+        due.append(error)
+        code = run.wait()
+    told = f"{type(error).__name__}: {error}"
+    assert (1, f"the main thread: {told}", [told]) == (code, run.loop.failure, [crash.error for crash in run.crashes])
+    assert_adds_up(house)
+
+
+@pytest.fixture
+def ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """The arguments of a ``run`` that may begin: nobody is asked, nothing is looked at."""
+    path = tmp_path / "bot.toml"
+    path.write_text(CONFIG.replace("unused", str(tmp_path / "state")))
+    before = signal.getsignal(signal.SIGUSR1)
+    for name in ("RunSignals", "load_credentials", "claims", "open_venues"):
+        monkeypatch.setattr(supervisor, name, lambda *_: {})
+    monkeypatch.setattr(supervisor, "preflight", lambda *_: ((), ()))
+    monkeypatch.setattr(supervisor, "setup_logging", _Finished)
+    monkeypatch.setattr(supervisor, "_Run", _Finished)
+    yield ["run", str(path)]
+    signal.signal(signal.SIGUSR1, before)
+
+
+class _Finished:
+    """In the place of a run: over at once. And of its log."""
+
+    def __init__(self, *_: object, is_dry_run: bool = False) -> None:
+        pass
+
+    def go(self, _: object) -> int:
+        return 0
+
+    def close(self) -> None:
+        pass
+
+
+def _break(*_: object) -> int:
+    raise BROKEN
+
+
+@pytest.mark.parametrize(("where", "code"), [("nowhere", 0), ("preflight", 2), ("_Finished.go", 1)])
+def test_an_error_of_the_system_is_a_refusal_only_before_the_run(
+    ready: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], where: str, code: int
+) -> None:
+    """Whoever starts it again must not take a run that has traded for one that never began."""
+    if where == "preflight":
+        monkeypatch.setattr(supervisor, where, _break)
+    elif where == "_Finished.go":
+        monkeypatch.setattr(_Finished, "go", _break)
+    assert (code, bool(code)) == (supervisor.main(ready), "Input/output error" in capsys.readouterr().err)
