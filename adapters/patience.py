@@ -19,7 +19,8 @@ from adapters.run_signals import STOP_SIGNALS
 from core.ports import VenueUnreachable
 
 WAIT_LIMIT_S = 60.0
-"""From the first answer that did not come, all questions together. A pause that a venue asks for is kept, even where it ends later."""
+"""From the first answer that did not come, all questions together. A pause that a venue asks for is kept, even where it ends later; one
+that is longer by itself ends the wait at once."""
 PAUSE_MIN_S, PAUSE_MAX_S, PAUSE_JITTER_S = 0.5, 8.0, 0.5
 
 T = TypeVar("T")
@@ -98,7 +99,7 @@ class Patience:
         now = self._now()
         if self._give_up_at is None:
             self._give_up_at = now + WAIT_LIMIT_S
-        return now >= self._give_up_at
+        return now >= self._give_up_at or (_failure(state).retry_after_s or 0.0) > WAIT_LIMIT_S
 
     def _pause_s(self, state: RetryCallState) -> float:
         return max(self._growing_s(state), _failure(state).retry_after_s or 0.0)

@@ -95,6 +95,14 @@ def test_the_pause_that_a_venue_asks_for_is_kept(asked_s: float) -> None:
     assert rig.pauses[0] < rig.pauses[1] == asked_s
 
 
+def test_a_pause_beyond_the_limit_ends_the_wait_at_once() -> None:
+    """A process that sleeps for a day looks like one that hangs."""
+    rig = Rig()
+    with pytest.raises(VenueUnreachable, match="429"):
+        rig.ask(VenueUnreachable("grvt: 429", retry_after_s=WAIT_LIMIT_S + 1))
+    assert [] == rig.pauses
+
+
 def test_what_a_venue_says_for_good_is_not_asked_again() -> None:
     """A wrong key stays wrong."""
     rig = Rig()
