@@ -113,7 +113,6 @@ class RunLoop:
         self._drain_until = float("inf")
         self._is_hastened = False
         self._failure: str | None = None
-        self._is_broken = False
         self._knows_every_quote = False
         self._is_final = False
         self._wants_health = False
@@ -156,7 +155,6 @@ class RunLoop:
         if isinstance(outcome, Failed):
             self._watch.report(CrashReport("run_loop", "run_loop", 0, "main thread", outcome.error, outcome.traceback))
             self.fail(f"the main thread: {outcome.error}")
-            self._is_broken = True
 
     def _trade(self) -> None:
         while self._stop_reason is None and self._failure is None:
@@ -304,23 +302,24 @@ class RunLoop:
         """Quotes must not rest unattended. On a single venue what rests may be the stop of a held position, which must."""
         if self._failure is None and self._is_clean():
             return
-        if self._is_broken:
-            self._calm_cores(self._failure or "")
         if len(self._venues) == 1 and not self.residue.is_known:
             self.residue = self._look_for_residue()
-        if len(self._venues) > 1 or not self.residue.positions:
+        is_stop_at_stake = len(self._venues) == 1 and bool(self.residue.positions)
+        if self._failure is not None:
+            self._calm_cores(self._failure, is_stop_at_stake=is_stop_at_stake)
+        if not is_stop_at_stake:
             self._cancel_all()
         self._settle_lanes()
         self._is_final = self._knows_every_quote
         self.residue = self._look_for_residue()
 
-    def _calm_cores(self, reason: str) -> None:
-        """They are well and would quote on. A hedge may still leave; but a bracket that is told to stop begins to close its position, and
-        nobody would be left to see that through."""
-        if len(self._venues) > 1:
-            self._route(Stop(reason=reason))
-        else:
+    def _calm_cores(self, reason: str, *, is_stop_at_stake: bool) -> None:
+        """Those that are well would quote on: nobody has halted them after an error of this thread, or where the judge itself is gone. A hedge
+        may still leave. But a bracket that is told to stop begins to close its position, and nobody would be left to see that through."""
+        if is_stop_at_stake:
             self._route(Alert(level="critical", key="halt", text=reason, at=time.monotonic()))
+        else:
+            self._route(Stop(reason=reason))
 
     def _cancel_all(self) -> None:
         for each in self._venues:

@@ -274,10 +274,12 @@ def test_a_clock_that_has_come_apart_is_told_once(rig: Rig) -> None:
 
 
 def test_a_child_that_fails_for_good_ends_the_run_with_1(rig: Rig) -> None:
-    """No drain: the parts that it would need are not to be trusted; everything is cancelled on the way out."""
+    """No drain: the parts that it would need are not to be trusted. Who would quote on is told to stop, and everything is cancelled."""
+    rig.facts["orders"] = (order(),)
     rig.start()
     rig.loop.fail("order_tracker: gone")
-    assert (EXIT_FAILED, [], "order_tracker: gone") == (rig.run(), rig.of(Stop), rig.loop.failure)
+    code, sent = rig.run(), [type(message) for message in rig.routed if isinstance(message, (Stop, CancelAll))]
+    assert (EXIT_FAILED, [Stop, CancelAll, CancelAll], "order_tracker: gone") == (code, sent, rig.loop.failure)
 
 
 def test_a_tracker_that_does_not_answer_is_never_taken_for_flat(rig: Rig) -> None:

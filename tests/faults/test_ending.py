@@ -13,8 +13,11 @@ import pytest
 
 import supervisor
 from actors.run_loop import DEAD_MAN_S
-from tests.faults.house import House
-from tests.faults.rig import CONFIG, assert_adds_up, quicken, running, until
+from core.routing import HEDGER, RISK, TRACKER
+from tests.faults.house import BACKPACK, House
+from tests.faults.rig import CONFIG, Saboteur, assert_adds_up, quicken, running, until
+from tests.faults.test_supervision import crash_for_ever
+from tests.process.kit import by_night
 
 BROKEN = OSError(errno.EIO, os.strerror(errno.EIO))
 
@@ -60,6 +63,18 @@ def test_an_error_of_the_main_thread_cancels_before_it_ends_the_run(
         code = run.wait()
     told = f"{type(error).__name__}: {error}"
     assert (1, f"the main thread: {told}", [told]) == (code, run.loop.failure, [crash.error for crash in run.crashes])
+    assert_adds_up(house)
+
+
+@pytest.mark.parametrize("name", [RISK, *by_night(TRACKER, HEDGER, f"rate_limiter.{BACKPACK}")])
+def test_a_part_that_is_gone_for_good_leaves_no_quote_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Without its judge the run cannot be halted: the quoter would put a new quote in the place of the one that was cancelled."""
+    quicken(monkeypatch)
+    saboteur, house = Saboteur(monkeypatch), House()
+    with running(tmp_path, house, monkeypatch) as run:
+        until(lambda: house.maker.open_orders, "a quote")
+        crash_for_ever(run, saboteur, name)
+        assert 1 == run.wait()
     assert_adds_up(house)
 
 
