@@ -117,6 +117,8 @@ class Watch:
         self._seen: deque[Report] = deque()
         self._stepped_at: float | None = None
         self._is_stopping = False
+        self._abandoned: list[Ref] = []
+        """Threads that were given up and have not ended since."""
 
     # ---- life ----------------------------------------------------------------------------------------------------------------
 
@@ -251,7 +253,7 @@ class Watch:
             limit_s = spec.start_limit_s if running.ref.vitals.is_starting else spec.beat_limit_s
             if busy_s > limit_s:
                 self._abandon(name)
-                self.tell(ChildWedged(name=name, epoch=running.epoch, busy_s=busy_s), now)
+                self.tell(ChildWedged(name=name, epoch=running.epoch, busy_s=busy_s, abandoned=len(self._abandoned)), now)
 
     def _ended(self, name: str, running: _Running, now: float) -> None:
         # A crash marks the actor dead, reports, and only then goes idle: a dead one whose report is not here yet is still busy,
@@ -329,6 +331,7 @@ class Watch:
         ref = self._retire(name)
         if ref is not None:
             pykka.ActorRegistry.unregister(ref)
+            self._abandoned = [*(each for each in self._abandoned if each.is_alive()), ref]
             attempt(self._children[name].abort)
 
     def _stop_child(self, name: str, deadline_s: float, ends_at: float) -> bool:

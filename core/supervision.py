@@ -112,9 +112,11 @@ class ChildCrashed(_Seen, frozen=True):
 
 
 class ChildWedged(_Seen, frozen=True):
-    """One message takes longer than the limit; its thread was abandoned and may wake up later."""
+    """One message takes longer than the limit; its thread was abandoned and may wake up later. ``abandoned``: how many such threads there
+    are now, this one included."""
 
     busy_s: float
+    abandoned: int
 
 
 class ChildSilent(_Seen, frozen=True):
@@ -201,7 +203,6 @@ class SupervisionPolicy:
     def __init__(self, specs: Sequence[ChildSpec] = (), *, first_epoch: int = 1) -> None:
         self._children: dict[str, _Child] = {}
         self._next_epoch = first_epoch
-        self._abandoned = 0
         self._is_exiting = False
         for spec in specs:
             self.add(spec)
@@ -242,8 +243,10 @@ class SupervisionPolicy:
                 return self._failed(child, "stopped without being asked to", now, jitter)
             case ChildCrashed() | ChildSilent():
                 return self._failed(child, event.reason, now, jitter)
+            case ChildWedged() if event.abandoned > MAX_ABANDONED:
+                return self._exit(child, f"{event.abandoned} threads had to be abandoned, {child.spec.name} the last")
             case ChildWedged():
-                return self._wedged(child, event.busy_s, now, jitter)
+                return self._failed(child, f"wedged: one message took longer than {event.busy_s:.2f} s", now, jitter)
             case _:
                 assert_never(event)
 
@@ -256,12 +259,6 @@ class SupervisionPolicy:
         child.is_fallen_back = False
         child.failed_at = ()
         return (StopFallback(name=child.spec.name),)
-
-    def _wedged(self, child: _Child, busy_s: float, now: float, jitter: float) -> tuple[SupervisionCommand, ...]:
-        self._abandoned += 1
-        if self._abandoned > MAX_ABANDONED:
-            return self._exit(child, f"{self._abandoned} threads had to be abandoned, {child.spec.name} the last")
-        return self._failed(child, f"wedged: one message took longer than {busy_s:.2f} s", now, jitter)
 
     def _failed(self, child: _Child, reason: str, now: float, jitter: float) -> tuple[SupervisionCommand, ...]:
         spec = child.spec

@@ -13,7 +13,7 @@ from actors.base import Actor, CrashReport, Identity, InboxFlooded, Ref, Report
 from actors.mailbox import Addresses
 from actors.supervision import STOP_LEAST_S, Actions, Child, Watch
 from core.messages import Message, Stop, Tick
-from core.supervision import ChildSilent, ChildSynced, spec_for
+from core.supervision import MAX_ABANDONED, ChildSilent, ChildSynced, spec_for
 
 GUARD_S = 20.0
 
@@ -307,6 +307,18 @@ def test_a_wedged_child_is_replaced_within_its_limit(stage: Stage) -> None:
     early = list(stage.aborted)
     stage.pass_time(0.2)
     assert ([], ["hedger"]) == (early, stage.aborted)
+
+
+def test_zombies_that_have_woken_and_gone_are_not_held_against_the_process(stage: Stage) -> None:
+    """Over weeks a few threads will hang for a while; what only a new process mends is those that never came back."""
+    stage.up("hedger")
+    for number in range(MAX_ABANDONED + 1):
+        zombie = stage.block("hedger")
+        stage.pass_time(100.0)
+        zombie.gate.set()
+        assert zombie.over.wait(GUARD_S)
+        assert number + 2 == len(stage.workers["hedger"])
+    assert [] == stage.actions
 
 
 def test_a_replaced_child_has_the_name_while_the_zombie_sleeps(stage: Stage) -> None:

@@ -57,8 +57,9 @@ class Tree:
         event = ChildCrashed(name=name, epoch=self.epochs[name], reason="boom")
         return self.follow(self.policy.handle(event, now, jitter))
 
-    def wedge(self, name: str, now: float = 0.0) -> tuple[SupervisionCommand, ...]:
-        return self.follow(self.policy.handle(ChildWedged(name=name, epoch=self.epochs[name], busy_s=9.0), now, 0.0))
+    def wedge(self, name: str, now: float = 0.0, abandoned: int = 1) -> tuple[SupervisionCommand, ...]:
+        wedged = ChildWedged(name=name, epoch=self.epochs[name], busy_s=9.0, abandoned=abandoned)
+        return self.follow(self.policy.handle(wedged, now, 0.0))
 
     def sync(self, name: str) -> tuple[SupervisionCommand, ...]:
         return self.follow(self.policy.handle(ChildSynced(name=name, epoch=self.epochs[name]), 0.0, 0.0))
@@ -229,8 +230,8 @@ def test_one_thread_too_many_abandoned_ends_the_process() -> None:
     """Three zombies are borne, whoever they were; with the fourth only a new process helps."""
     tree = Tree("market_feed", "account_feed")
     names = ("market_feed", "account_feed")
-    borne = [kinds_of(tree.wedge(names[n % 2], now=n * 1000.0)) for n in range(MAX_ABANDONED)]
-    last = kinds_of(tree.wedge("market_feed", now=9000.0))
+    borne = [kinds_of(tree.wedge(names[n % 2], now=n * 1000.0, abandoned=n + 1)) for n in range(MAX_ABANDONED)]
+    last = kinds_of(tree.wedge("market_feed", now=9000.0, abandoned=MAX_ABANDONED + 1))
     assert ([["RestartChild"]] * MAX_ABANDONED, ["Halt", "ExitProcess"]) == (borne, last)
 
 
