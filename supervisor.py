@@ -268,12 +268,12 @@ class _Run:
         self._watch.start()
         gc.collect()
         gc.freeze()
-        with ExitStack() as stack:
+        with closing(self._view), ExitStack() as stack:
             stack.callback(lambda: self._journal.close(is_clean=self._loop.residue.is_flat))
             try:
                 code = self._loop.run()
                 if left := self._loop.residue.text:
-                    say(left)
+                    self._view.say(left)
                 status = self._loop.finish()
             finally:
                 self._watch.stop()

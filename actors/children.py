@@ -108,6 +108,7 @@ class Children:
         self._granted = dict.fromkeys(self._sides, 0)
         self._lot = max(side.instrument.lot_size for side in sides)
         self._state_at_start = journal.fold()
+        self._recorders = 0
         self.fallback = FallbackPolicy(tuple((v, c) for v in self._sides for c in Channel), time.monotonic())
 
     def _strategy(self) -> list[Child]:
@@ -166,7 +167,7 @@ class Children:
 
     def _recorder(self, identity: Identity) -> Started:
         out = self._outputs
-        self._journal.flush()
+        self._recorders += 1
         return Recorder.start(
             identity,
             self._journal,
@@ -177,8 +178,14 @@ class Children:
             self._totals,
             lambda: self.calls,
             self.route(RECORDER),
-            self._journal.fold(),
+            self._read_journal,
+            is_successor=self._recorders > 1,
         )
+
+    def _read_journal(self) -> JournalState:
+        """Everything that was noted up to now. Raises JournalFailed."""
+        self._journal.flush()
+        return self._journal.fold()
 
     def _limiter(self, venue: VenueId) -> Build:
         side = self._sides[venue]
@@ -199,8 +206,7 @@ class Children:
         """From the journal at every start: what an earlier life concluded is in it, what it had not yet read the venues still tell."""
 
         def build() -> OrderTracker:
-            self._journal.flush()
-            return tracker_of(self._journal.fold(), self.policies, time.monotonic(), _wall_ms())
+            return tracker_of(self._read_journal(), self.policies, time.monotonic(), _wall_ms())
 
         return OrderTrackerActor.start(identity, build, self._journal, self.route(TRACKER))
 
@@ -218,8 +224,7 @@ class Children:
         return build
 
     def _risk(self, identity: Identity) -> Started:
-        self._journal.flush()
-        results = results_of(self._journal.fold(), time.monotonic(), _wall_ms())
+        results = results_of(self._read_journal(), time.monotonic(), _wall_ms())
         loss = self._config.strategy.max_daily_loss
         core = TradingStateMachine(tuple(self._sides), self._lot, loss, results=results, epoch=identity.epoch, owner=RISK)
         return Decider.start(identity, core, self.route(RISK))

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from actors.base import Actor, Identity
 from core.exposure import ExposureLedger
-from core.journal_state import BooksOpened, FillBooked, JournalState, fill_key
+from core.journal_state import BooksOpened, FillBooked, FillKey, JournalState, fill_key
 from core.messages import (
     Alert,
     AttemptFinished,
@@ -79,9 +79,12 @@ class Recorder(Actor):
         totals: RunTotals,
         calls: Callable[[], int],
         route: Callable[[Message], None],
-        state: JournalState,
+        read_journal: Callable[[], JournalState],
+        *,
+        is_successor: bool = False,
     ) -> None:
-        """``state``: the journal; fills in it that no recorder has booked are booked here and now, on the starter's thread."""
+        """Fills in the journal that no recorder has booked are booked here and now, on the starter's thread: the judge of the daily loss reads
+        the journal next. A successor does it on its own thread: who was before it may still hang in the same files."""
         super().__init__(identity)
         self._journal = journal
         self._files = files
@@ -99,13 +102,18 @@ class Recorder(Actor):
         self._status_at = 0.0
         self._feeds: dict[tuple[VenueId, Channel, Source], FeedState] = {}
         self._is_rested = False
-        self._made_good = state.unbooked
+        self._read_journal = read_journal
+        self._is_successor = is_successor
+        self._made_good: frozenset[FillKey] = frozenset()
         """Some of them may still be told: they were on their way when the journal was read."""
-        self._pairs_written = 0 if state.pairs_booked is None else max(files.pairs - state.pairs_booked, 0)
+        self._pairs_written = 0
         """Lines of pairs that were written and not booked: the first pairs that the unbooked fills complete."""
-        self._make_good(state)
+        if not is_successor:
+            self._make_good()
 
     def started(self) -> None:
+        if self._is_successor:
+            self._make_good()
         self._arm()
 
     def stopped(self) -> None:
@@ -183,8 +191,11 @@ class Recorder(Actor):
         before, self._feeds[key] = self._feeds.get(key), message.state
         return before is message.state
 
-    def _make_good(self, state: JournalState) -> None:
+    def _make_good(self) -> None:
         """What a kill, or a crash of the recorder, cut off between the journal and the files; no line is written twice."""
+        state = self._read_journal()
+        self._made_good = state.unbooked
+        self._pairs_written = 0 if state.pairs_booked is None else max(self._files.pairs - state.pairs_booked, 0)
         for event in state.recent_fills:
             self._files.fill(event)
         self._pairs.resume(state.booked_fills)
@@ -194,24 +205,31 @@ class Recorder(Actor):
         self._journal.note(BooksOpened(pairs=self._files.pairs))
 
     def _book(self, event: FillRecorded) -> None:
-        """Note last that it is in the books: whatever ends this actor before, the next one does it."""
+        """Note last that it is in the books: whatever ends this actor before, the next one does it. One that hung in a file until it was
+        replaced leaves all the rest to its successor."""
         self._files.fill(event)
-        self._totals.handle(event)
+        if self.is_revoked:
+            return
         rows = self._pairs.handle(event)
-        self._pair(rows)
+        if not self._write(rows):
+            return
+        self._totals.handle(event)
+        for row in rows:
+            self._totals.handle(row)
+            self._view.show(row)
+            self._route(PairClosed(cycle_id=row.cycle_id, net=row.net_usd, at=row.at))
         net = sum((row.net_usd for row in rows), ZERO)
         fill = event.fill
         self._journal.note(FillBooked(venue=fill.venue, trade_id=fill.trade_id, net=net, pairs=self._files.pairs))
 
-    def _pair(self, rows: tuple[PairRow, ...]) -> None:
+    def _write(self, rows: tuple[PairRow, ...]) -> bool:
+        """False where it was replaced meanwhile."""
         for row in rows:
             if self._pairs_written:
                 self._pairs_written -= 1
             else:
                 self._files.pair(row)
-            self._totals.handle(row)
-            self._view.show(row)
-            self._route(PairClosed(cycle_id=row.cycle_id, net=row.net_usd, at=row.at))
+        return not self.is_revoked
 
     def _finish_cycle(self, cycle: CycleFinished) -> None:
         self._journal.note(cycle)

@@ -1,16 +1,11 @@
 """What a person sees of a run: one line per event that matters, a status line below them, a table at the end.
 
-It only shows. A closed or broken terminal is counted and costs nothing else; but a terminal that nobody reads can block a write, so
-it belongs on a thread that no order waits for.
+It only shows. A terminal that is closed, broken or that nobody reads is counted and costs nothing else (adapters/output.py).
 """
 
 from __future__ import annotations
 
-import errno
-import io
-import os
 import sys
-from contextlib import suppress
 from decimal import Decimal
 from typing import IO, TextIO, cast
 
@@ -19,6 +14,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from adapters.output import QueuedOutput
 from core.messages import Alert, CycleFinished, FeedChanged, TradingStateChanged
 from core.pairing import PairRow
 from core.totals import RunStatus
@@ -33,15 +29,19 @@ _STYLES = {"critical": "bold red", "warning": "yellow"}
 
 
 def say(line: str, stream: TextIO | None = None) -> None:
-    """One line on ``stream`` (by default standard output), if anybody still reads it: nothing that matters may end with a terminal."""
-    _ToleratedOutput(stream if stream is not None else sys.stdout).write(f"{line}\n")
+    """One line on ``stream`` (by default standard output), if anybody still reads it: nothing that matters may end with a terminal,
+    or wait for one longer than a second."""
+    output = QueuedOutput(stream if stream is not None else sys.stdout)
+    output.write(f"{line}\n")
+    output.finish()
 
 
 class TerminalView:
-    """All methods on one thread. With a terminal behind ``stream`` the status stays below the lines; otherwise it is left out."""
+    """Any thread; none waits but in ``close``. With a terminal behind ``stream`` the status stays below the lines; otherwise it is left
+    out."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
-        self._output = _ToleratedOutput(stream if stream is not None else sys.stdout)
+        self._output = QueuedOutput(stream if stream is not None else sys.stdout)
         self._is_terminal = self._output.isatty()
         self._console = Console(
             file=cast(IO[str], self._output),
@@ -55,7 +55,7 @@ class TerminalView:
 
     @property
     def lost_writes(self) -> int:
-        """How often the output could not be written."""
+        """How often the output could not be written, or had to be left out since nobody reads."""
         return self._output.lost_writes
 
     def show(self, event: DisplayEvent) -> None:
@@ -65,7 +65,8 @@ class TerminalView:
             self._print(Text(line, style=style, overflow="fold"))
 
     def status(self, status: RunStatus) -> None:
-        if self._is_terminal:
+        """One that would have to wait for the reader is left out: the next one says it all."""
+        if self._is_terminal and not self._output.is_behind:
             self._live.start()
             self._live.update(Text(format_status(status), style="reverse", no_wrap=True, overflow="ellipsis"), refresh=True)
 
@@ -82,51 +83,16 @@ class TerminalView:
             table.add_row(name, value)
         self._print(table)
 
+    def say(self, line: str) -> None:
+        self._print(Text(line, overflow="fold"))
+
+    def close(self) -> None:
+        """The cursor comes back, and what was said is waited for, for two seconds at most; what is said after it is lost."""
+        self._live.stop()
+        self._output.finish()
+
     def _print(self, what: Text | Table) -> None:
         self._console.print(what, soft_wrap=isinstance(what, Text))
-
-
-class _ToleratedOutput(io.TextIOBase):
-    """Hands text to the descriptor at once, past the stream's own buffer: what failed must not fail again at the interpreter's exit."""
-
-    def __init__(self, stream: TextIO | None) -> None:
-        """``stream``: None where the process was started without one."""
-        self.lost_writes = 0
-        self._stream = stream
-        self._encoding = getattr(stream, "encoding", None) or "utf-8"
-
-    @property
-    def encoding(self) -> str:  # type: ignore[override]
-        return self._encoding
-
-    def writable(self) -> bool:
-        return True
-
-    def isatty(self) -> bool:
-        return self._stream is not None and _is_terminal(self._stream)
-
-    def write(self, text: str) -> int:
-        if self._stream is None:
-            self.lost_writes += 1
-            return len(text)
-        try:
-            self._deliver(text, self._stream)
-        except (OSError, ValueError) as error:
-            self.lost_writes += 1
-            # A full disk may have room again; a reader that went away does not come back.
-            if not (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EAGAIN, errno.EDQUOT)):
-                self._stream = None
-        return len(text)
-
-    def _deliver(self, text: str, stream: TextIO) -> None:
-        descriptor = _descriptor(stream)
-        if descriptor is None:
-            stream.write(text)
-            stream.flush()
-            return
-        data = text.encode(self._encoding, errors="replace")
-        while data:
-            data = data[os.write(descriptor, data) :]
 
 
 def format_event(event: DisplayEvent) -> str | None:
@@ -235,17 +201,3 @@ def _seconds(value: float | None) -> str:
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-def _is_terminal(stream: IO[str]) -> bool:
-    with suppress(OSError, ValueError):
-        return stream.isatty()
-    return False
-
-
-def _descriptor(stream: IO[str]) -> int | None:
-    """None for a stream in memory. Raises ValueError for a closed one."""
-    try:
-        return stream.fileno()
-    except io.UnsupportedOperation:
-        return None

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
-import pykka
+import pytest
 
 from actors.base import HealthRequest
 from actors.recorder import DisplayEvent, Recorder
@@ -34,11 +35,14 @@ class FakeFiles:
 
     def __init__(self, routed: Routed) -> None:
         self._routed = routed
+        self.hangs: dict[str, Callable[[], object]] = {}
 
     def fill(self, event: FillRecorded) -> None:
+        self.hangs.get("fill", bool)()
         self._routed.note(f"fill {event.fill.trade_id}")
 
     def pair(self, pair: PairRow) -> None:
+        self.hangs.get("pair", bool)()
         self._routed.note(f"pair {pair.quantity}")
         self.pairs += 1
 
@@ -99,24 +103,26 @@ NEW = JournalState()
 
 
 class Rig:
-    def __init__(self, state: JournalState = NEW, pairs_written: int = 0) -> None:
+    def __init__(self, state: JournalState = NEW, pairs_written: int = 0, *, is_successor: bool = False) -> None:
         self.routed, self.done = Routed(), Routed()
         self.journal = FakeJournal(self.done)
         self.view = FakeView()
         self.files = FakeFiles(self.done)
         self.files.pairs = pairs_written
         self.calls = 0
-        self.ref: pykka.ActorRef[Any] = Recorder.start(
+        self.pairs = PairLedger(maker_venue=GRVT, hedge_venue=BACKPACK)
+        self.ref: Any = Recorder.start(
             identity("recorder"),
             self.journal,
             self.files,
             self.view,
             lambda message: None,
-            PairLedger(maker_venue=GRVT, hedge_venue=BACKPACK),
+            self.pairs,
             RunTotals(),
             lambda: self.calls,
             self.routed,
-            state,
+            lambda: state,
+            is_successor=is_successor,
         )
 
     def facts(self) -> Any:
@@ -165,9 +171,10 @@ def test_each_fill_is_a_row_and_a_hedged_one_is_a_pair() -> None:
     assert 1 == rig.routed.until(PairClosed).cycle_id
 
 
-def test_what_an_earlier_recorder_did_not_get_to_is_booked_once() -> None:
+@pytest.mark.parametrize("is_successor", [False, True])
+def test_what_an_earlier_recorder_did_not_get_to_is_booked_once(is_successor: bool) -> None:
     """Before the first message; one of them that was told as well is not booked again."""
-    rig = Rig(state_with(MAKER, HEDGE))
+    rig = Rig(state_with(MAKER, HEDGE), is_successor=is_successor)
     rig.ref.tell(HEDGE)
     rig.facts()
     assert ["fill t1", "noted FillBooked", "fill t2", "pair 0.1", "noted FillBooked", "noted BooksOpened"] == rig.done.left()
@@ -176,6 +183,24 @@ def test_what_an_earlier_recorder_did_not_get_to_is_booked_once() -> None:
         FillBooked(venue=BACKPACK, trade_id=HEDGE.fill.trade_id, net=Decimal(0), pairs=1),
         BooksOpened(pairs=1),
     ]
+
+
+def test_the_first_recorder_has_booked_it_when_its_start_returns() -> None:
+    """Whoever is built next reads the day's results in the journal."""
+    assert BooksOpened(pairs=1) == Rig(state_with(MAKER, HEDGE)).journal.notes[-1]
+
+
+@pytest.mark.parametrize(("file", "written", "left_open"), [("fill", ["fill t2"], "0.1"), ("pair", ["fill t2", "pair 0.1"], "0")])
+def test_one_that_was_replaced_while_it_hung_in_a_file_leaves_the_rest(file: str, written: list[str], left_open: str) -> None:
+    """Nothing is paired, told or noted twice: its successor has begun anew from the journal."""
+    rig = Rig()
+    rig.ref.tell(MAKER)
+    rig.facts()
+    rig.files.hangs[file] = lambda: setattr(rig.ref.vitals, "is_revoked", True)
+    rig.ref.tell(HEDGE)
+    rig.facts()
+    assert ["noted BooksOpened", "fill t1", "noted FillBooked", *written] == rig.done.left()
+    assert ([], Decimal(left_open)) == (rig.routed.left(), rig.pairs.open_quantity)
 
 
 def test_a_line_of_pairs_that_was_written_but_not_booked_is_not_written_again() -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from adapters.output import QueuedOutput
 from adapters.terminal import TerminalView, format_event, format_status, say, signed, summary_rows
 from core.messages import Alert, CycleFinished, FeedChanged, TradingStateChanged
 from core.pairing import PairRow
@@ -163,20 +164,26 @@ def test_without_a_terminal_lines_are_plain_and_there_is_no_status() -> None:
     view.status(STATUS)
     view.show(ALERT)
     view.show(feed(FeedState.SYNCING))
+    view.close()
     assert f"{format_event(PAIR)}\n[warning] margin is low\n" == stream.getvalue()
 
 
 def test_long_lines_are_not_wrapped_without_a_terminal() -> None:
     """One event is one line, for whoever greps."""
     stream = io.StringIO()
-    TerminalView(stream).show(Alert(level="info", key="k", text="word " * 100 + "end", at=0.0))
-    assert 1 == stream.getvalue().count("\n")
+    view = TerminalView(stream)
+    view.show(Alert(level="info", key="k", text="word " * 100 + "end", at=0.0))
+    view.say("word " * 100 + "end")
+    view.close()
+    assert 2 == stream.getvalue().count("\n")
 
 
 def test_final_summary_without_a_terminal_is_name_and_value_a_line() -> None:
     """Readable in a log."""
     stream = io.StringIO()
-    TerminalView(stream).finish(STATUS)
+    view = TerminalView(stream)
+    view.finish(STATUS)
+    view.close()
     assert "Net result               −$1.50\n" in stream.getvalue()
 
 
@@ -199,6 +206,7 @@ def test_terminal_shows_status_lines_and_table(monkeypatch: pytest.MonkeyPatch) 
         view.status(STATUS)
         view.show(PAIR)
         view.finish(STATUS)
+        view.close()
     shown = everything_on(master)
     assert [True, True, True] == [text in shown for text in ("fill rate 45.0 %", "Backpack SELL 0.10 @ 2999.80", "Net result")]
 
@@ -209,6 +217,7 @@ def test_closed_stream_is_counted(tmp_path: Path) -> None:
         view = TerminalView(stream)
     view.show(ALERT)
     view.finish(STATUS)
+    view.close()
     assert view.lost_writes > 0
 
 
@@ -219,12 +228,14 @@ def test_without_any_output_lines_are_counted(monkeypatch: pytest.MonkeyPatch) -
     view = TerminalView()
     view.show(ALERT)
     view.finish(STATUS)
+    view.close()
     assert view.lost_writes > 1
 
 
 _NO_READER = """
 import sys
 from tests.adapters.test_terminal import ALERT, PAIR, STATUS
+from adapters.output import QueuedOutput
 from adapters.terminal import TerminalView
 view = TerminalView()
 sys.stdin.readline()
@@ -232,6 +243,7 @@ for event in (PAIR, ALERT, PAIR):
     view.show(event)
 view.status(STATUS)
 view.finish(STATUS)
+view.close()
 print(view.lost_writes > 2, file=sys.stderr)
 """
 
@@ -257,12 +269,24 @@ def test_reader_that_went_away_does_not_end_the_run() -> None:
     assert ("True\n", 0) == (said, process.wait())
 
 
-def test_full_disk_behind_stdout_is_counted_and_tried_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """ENOSPC loses lines while it lasts."""
-    with open("/dev/full", "w") as full, (tmp_path / "out").open("w") as good:
-        view = TerminalView(full)
-        view.show(ALERT)
-        os.dup2(good.fileno(), full.fileno())
-        view.show(ALERT)
-    assert "[warning] margin is low\n" == (tmp_path / "out").read_text()
-    assert view.lost_writes > 0
+def test_a_status_that_would_have_to_wait_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two a second would fill the queue of a terminal that stands still, and the lines that matter would be lost."""
+    monkeypatch.setenv("TERM", "xterm")
+    master, slave = pty.openpty()
+    with os.fdopen(slave, "w", encoding="utf-8") as stream:
+        view = TerminalView(stream)
+        monkeypatch.setattr(QueuedOutput, "is_behind", True)
+        view.status(STATUS)
+        view.close()
+    assert "fill rate" not in everything_on(master)
+
+
+def test_the_cursor_comes_back_without_a_summary(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A recorder that does not answer at the end leaves none to show."""
+    monkeypatch.setenv("TERM", "xterm")
+    master, slave = pty.openpty()
+    with os.fdopen(slave, "w", encoding="utf-8") as stream:
+        view = TerminalView(stream)
+        view.status(STATUS)
+        view.close()
+    assert everything_on(master).endswith("\x1b[?25h\r\x1b[1A\x1b[2K")

@@ -138,7 +138,10 @@ class _Blind:
     def show(self, event: object) -> None:
         pass
 
-    status = finish = show
+    status = finish = say = show
+
+    def close(self) -> None:
+        pass
 
 
 class _NoLogFile:

@@ -6,12 +6,12 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 
-from tests.faults.processes import assert_added_up, assert_adds_up, health_dump
-from tests.process.kit import Bot, World, by_night
+from tests.faults.processes import assert_added_up, assert_adds_up, health_dump, restarted
+from tests.process.kit import Bot, World, by_night, until
 
 BETWEEN_HANG_UPS_S = 0.0024
 """As measured of an interactive bash."""
@@ -37,6 +37,32 @@ def test_a_terminal_that_goes_away_costs_nothing_but_its_lines(world: World, str
     world.until_filled_anew(2)
     world.venues.post("/market", freeze=True)
     assert_adds_up(world, bot)
+
+
+@contextmanager
+def standing_still() -> Iterator[int]:
+    """A pipe that is full, and whose reader does not read."""
+    reader, writer = os.pipe()
+    try:
+        os.set_blocking(writer, False)
+        with suppress(BlockingIOError):
+            while True:
+                os.write(writer, b"." * 4096)
+        os.set_blocking(writer, True)
+        yield writer
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
+def test_a_terminal_that_stands_still_costs_nothing_but_its_lines(world: World) -> None:
+    """Ctrl-S, or ``| tee`` on a disk that hangs: it trades on, nobody is started anew, a stop is as orderly as any and ends by itself."""
+    with standing_still() as writer:
+        bot = world.run(stdout=writer, stderr=writer)
+        world.until_filled(2)
+        until(lambda: len(world.fills_csv()) >= 4, "the recorder to go on")
+        assert set() == restarted(world, bot)
+        assert_adds_up(world, bot)
 
 
 def started_with(world: World, action: signal.Handlers) -> Bot:

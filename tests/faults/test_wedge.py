@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import threading
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
+from adapters.csv_files import CsvFiles
+from adapters.journal import SqliteJournal
 from core.messages import OrderDenied, PlaceOrder, Tick
 from core.routing import FALLBACK, HEDGER, QUOTER, RECORDER, RISK, TRACKER
 from core.supervision import MAX_ABANDONED, ChildSpec
@@ -182,6 +186,45 @@ def test_the_health_dump_is_complete_while_one_actor_hangs(tmp_path: Path, monke
         gate.open.set()
     expected = dict.fromkeys(run.epochs(), "running") | {RECORDER: "unresponsive"}
     assert expected == states
+
+
+@pytest.mark.parametrize("line", ["fill", *by_night("pair")])
+def test_a_report_file_that_hangs_keeps_the_recorders_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str) -> None:
+    """The successor waits for the same disk, on its own thread: whoever watches goes on. Then the disk is back, and each fill counts once."""
+    quicken(monkeypatch, change=impatient("recorder"))
+    house, gate, disk = House(), Gate(), threading.Lock()
+    genuine, commit = getattr(CsvFiles, line), SqliteJournal._transact
+
+    def write(files: CsvFiles, row: object) -> None:
+        with disk:
+            gate.wait()
+            genuine(files, row)
+
+    def transact(journal: SqliteJournal, statements: Any) -> None:
+        with disk:
+            commit(journal, statements)
+
+    with running(tmp_path, house, monkeypatch) as run:
+        with house.takers():
+            run.until_traded()
+            before = run.epoch(RECORDER)
+            monkeypatch.setattr(SqliteJournal, "_transact", transact)
+            monkeypatch.setattr(CsvFiles, line, write)
+            assert gate.entered.wait(GUARD_S)
+        until(lambda: run.epoch(RECORDER) > before, "a successor")
+        run.loop.request_health()
+        until((tmp_path / "health.json").exists, "the dump")
+        gate.open.set()
+        with house.takers():
+            run.until_traded(2)
+        assert run.end() in (0, 3)
+    assert_adds_up(house)
+    totals, volume = run.composition._totals.summary(), house.maker.volume
+    with (tmp_path / "fills.csv").open(newline="") as file:
+        written = sum(Decimal(row["qty"]) for row in csv.DictReader(file))
+    assert (volume, volume, 2 * volume) == (totals.filled, totals.hedged, written)
+    told = sum(fill.price * fill.quantity for venue in house.venues for fill in venue.fills)
+    assert told == sum(venue.volume for venue in totals.venues)
 
 
 def test_an_order_of_a_replaced_life_is_denied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
