@@ -60,7 +60,7 @@ class LogHandle:
                 self._sink.handle(record)
             except RecursionError:  # The one error that stdlib's handlers let through.
                 self._sink.lost += 1
-        self._sink.close()
+        self._sink.stream.close()
 
     def _next_record(self) -> logging.LogRecord | None:
         lines = self._handler.lines
@@ -196,9 +196,9 @@ class _FileSink(logging.StreamHandler["_LineFile"]):
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name is stdlib's
         self.lost += 1
 
-    def close(self) -> None:
-        self.stream.close()
-        super().close()
+    def createLock(self) -> None:  # noqa: N802 - the name is stdlib's
+        """None, as only the writer uses this handler: stdlib takes the lock at the interpreter's exit, and the writer may hang in its disk."""
+        self.lock = None
 
 
 class _LineFile:

@@ -7,6 +7,8 @@ import logging
 import os
 import subprocess
 import sys
+import threading
+import weakref
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -20,6 +22,7 @@ from adapters.logs import LogHandle, setup_logging
 from adapters.secrets import Redactor
 from core.messages import QuoteSkipped
 
+GUARD_S = 20.0
 CANARY = "canary-Se.cret+1"
 
 
@@ -209,7 +212,7 @@ def test_a_missing_directory_costs_lines_until_it_can_be_made(tmp_path: Path) ->
     sink.handle(record)
     blocker.unlink()
     sink.handle(record)
-    sink.close()
+    sink.stream.close()
     assert (1, "x\n") == (sink.lost, (blocker / "log.jsonl").read_text())
 
 
@@ -219,7 +222,7 @@ def test_a_rotated_file_is_opened_anew(tmp_path: Path) -> None:
     sink.handle(logging.makeLogRecord({"msg": "before"}))
     (tmp_path / "log.jsonl").rename(tmp_path / "log.jsonl.1")
     sink.handle(logging.makeLogRecord({"msg": "after"}))
-    sink.close()
+    sink.stream.close()
     assert ("before\n", "after\n") == ((tmp_path / "log.jsonl.1").read_text(), (tmp_path / "log.jsonl").read_text())
 
 
@@ -251,6 +254,27 @@ def test_a_full_queue_costs_lines_and_never_waits(tmp_path: Path, monkeypatch: p
         structlog.get_logger("a").info("x")
     handle.close(timeout_s=0.01)
     assert handle.lost == 3
+
+
+def test_a_writer_that_hangs_does_not_keep_the_interpreter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither when it is closed, nor when stdlib ends all handlers at the exit of the process."""
+    entered, gate = threading.Event(), threading.Event()
+
+    def hang(_file: object, _text: str) -> None:
+        entered.set()
+        gate.wait()
+
+    monkeypatch.setattr(logs._LineFile, "write", hang)
+    handle = start(tmp_path)
+    structlog.get_logger("a").info("x")
+    assert entered.wait(GUARD_S)
+    handle.close(timeout_s=0.01)
+    shutdown = threading.Thread(target=logging.shutdown, args=([weakref.ref(handle._sink)],), daemon=True)
+    shutdown.start()
+    shutdown.join(GUARD_S)
+    has_ended = not shutdown.is_alive()
+    gate.set()
+    assert has_ended, "the exit waits for the writer"
 
 
 def test_close_writes_everything_and_ends_the_thread(tmp_path: Path) -> None:
