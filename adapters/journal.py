@@ -14,7 +14,7 @@ import time
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,6 +32,8 @@ CLIENT_ID_MAX = 2**32 - 1
 FIRST_CLIENT_ID_MAX = 2**31
 """A new journal begins anywhere up to here, so that two of one account, on two hosts or one after the other, share no ids."""
 
+LOCK_LIMIT_S = 3.0
+"""Who only reads, flushes or closes waits no longer for a commit of another thread: the main loop does so, too, and a disk may hang."""
 NOTES_QUEUED_MAX = 500
 _DELETE_CHUNK = 2_000
 CACHE_KIB = 128
@@ -104,7 +106,7 @@ class SqliteJournal:
 
     def fold(self) -> JournalState:
         """Everything durable so far, as one value."""
-        with self._lock:
+        with self._held():
             return self._folded().state()
 
     def begin_epoch(self) -> int:
@@ -140,7 +142,7 @@ class SqliteJournal:
 
     def flush(self) -> None:
         """Make the queued notes durable. Now and then also compacts the file; that failing is no harm and is tried again later."""
-        with self._lock:
+        with self._held():
             if self._notes or self._unwritten:
                 self._commit()
             self._folded()
@@ -150,11 +152,21 @@ class SqliteJournal:
 
     def close(self, *, is_clean: bool) -> None:
         """Write what is queued and let go of the file. ``is_clean``: the run ended in order, so the next one may know."""
-        with self._lock:
+        with self._held():
             try:
                 self._commit(*([Stopped()] if is_clean else []))
             finally:
                 self._connection.close()
+
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        """The lock, within the limit. Raises JournalFailed."""
+        if not self._lock.acquire(timeout=LOCK_LIMIT_S):
+            raise JournalFailed(f"journal not written: a commit has taken longer than {LOCK_LIMIT_S:g} s")
+        try:
+            yield
+        finally:
+            self._lock.release()
 
     def _row(self, message: Message) -> _Row:
         return _Row(message, kind_of(message), self._wall_ms(), msgspec.json.encode(message))
@@ -200,13 +212,13 @@ class SqliteJournal:
     def _compact(self) -> None:
         """Everything so far as one record, then drop all before it, in small bites with the lock let go between them: an intent
         must not wait for housekeeping. Notes queued meanwhile are not part of that record and come after it."""
-        with self._lock:
+        with self._held():
             if self._records_since_base > self._compact_after_records:
                 self._append([self._row(self._folded().state())])
                 self._records_since_base = 0
                 self._droppable_below = self._last_seq
         while self._droppable_below:
-            with self._lock:
+            with self._held():
                 before = self._connection.total_changes
                 self._transact([(_DELETE, (self._droppable_below, _DELETE_CHUNK))])
                 if self._connection.total_changes == before:

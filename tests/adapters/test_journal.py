@@ -8,9 +8,10 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections import deque
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from decimal import Decimal
 from itertools import count
 from pathlib import Path
@@ -44,6 +45,7 @@ from core.types import (
 )
 
 GRVT = VenueId("grvt")
+GUARD_S = 20.0
 FULL_LEAF = 2 * 4096 + 2_000
 """An offset in a full page of records, of which the log has no newer copy."""
 FRAME = 24 + 4096
@@ -428,6 +430,43 @@ def test_full_disk_fails_the_intent_and_nothing_else(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", _DISK_FULL, str(path)], cwd=REPO, capture_output=True, text=True, check=False)
     assert ["failed True", "[1, 3] 2"] == done.stdout.splitlines(), done.stderr
     assert [1, 3] == [order.order.client_order_id for order in state_at(path).orders]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [SqliteJournal.flush, SqliteJournal.fold, lambda journal: journal.close(is_clean=False)],
+    ids=["flush", "fold", "close"],
+)
+def test_a_disk_that_hangs_keeps_nobody_but_who_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Callable[[SqliteJournal], object]
+) -> None:
+    """The main loop builds actors anew from the journal, and closes it."""
+    journal = open_journal(tmp_path / "journal.sqlite")
+    entered, gate, failed = threading.Event(), threading.Event(), threading.Event()
+    commit = journal._transact
+
+    def hang(statements: Any) -> None:
+        entered.set()
+        gate.wait()
+        commit(statements)
+
+    def ask() -> None:
+        with suppress(JournalFailed):
+            call(journal)
+            return
+        failed.set()
+
+    monkeypatch.setattr(journal, "_transact", hang)
+    monkeypatch.setattr("adapters.journal.LOCK_LIMIT_S", 0.01)
+    writer = threading.Thread(target=journal.record_intent, args=(place(1), 1), daemon=True)
+    writer.start()
+    assert entered.wait(GUARD_S)
+    threading.Thread(target=ask, daemon=True).start()
+    has_failed = failed.wait(GUARD_S)
+    gate.set()
+    writer.join(GUARD_S)
+    journal.close(is_clean=False)
+    assert (True, [1]) == (has_failed, [entry.order.client_order_id for entry in state_at(tmp_path / "journal.sqlite").orders])
 
 
 def test_closed_journal_refuses_an_intent(tmp_path: Path) -> None:
