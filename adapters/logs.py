@@ -10,8 +10,10 @@ import logging
 import logging.handlers
 import os
 import queue
+import stat
 import threading
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,9 @@ from adapters.secrets import Redactor
 
 LOG_FILE_NAME = "log.jsonl"
 MAX_QUEUED_LINES = 10_000
+MAX_FILE_BYTES = 50_000_000
+OLD_FILES_KEPT = 5
+"""The log shares its disk with the journal, and a journal without room stops the trading."""
 WRITE_PAUSE_S = 0.05
 """The writer lets a burst pass before it renders: the lines about a fill must not compete with its hedge for the interpreter."""
 _CHATTY_LOGGERS = ("urllib3", "requests", "websocket", "websockets", "apexomni", "pykka", "charset_normalizer", "apprise")
@@ -202,7 +207,8 @@ class _FileSink(logging.StreamHandler["_LineFile"]):
 
 
 class _LineFile:
-    """Appends to a file that may be full, rotated away, or come back later."""
+    """Appends to a file that may be full, rotated away, or come back later. Before it grows beyond ``MAX_FILE_BYTES`` it makes room by itself:
+    the file becomes ``.1``, ``.1`` becomes ``.2``, and the oldest of ``OLD_FILES_KEPT`` goes."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -211,8 +217,16 @@ class _LineFile:
 
     def write(self, text: str) -> None:
         """Raises OSError where not everything could be written; the next line then starts on a line of its own."""
-        data = (b"\n" if self._is_torn else b"") + text.encode()
-        written = os.write(self._open(), data)
+        data = text.encode()
+        fd = self._open()
+        if _has_no_room(fd, len(data)):
+            # Where the folder cannot be changed, the file grows on: a line too many is better than one that is lost.
+            with suppress(OSError):
+                _rotate(self._path.resolve())
+            fd = self._open()
+        if self._is_torn:
+            data = b"\n" + data
+        written = os.write(fd, data)
         self._is_torn = written < len(data)
         if self._is_torn:
             raise OSError("short write")
@@ -232,6 +246,7 @@ class _LineFile:
         self.close()
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._is_torn = _size(self._fd) > 0 and _last_byte(self._path) != b"\n"
         return self._fd
 
     def _is_same_file(self, fd: int) -> bool:
@@ -239,3 +254,29 @@ class _LineFile:
             return os.path.samestat(os.fstat(fd), os.stat(self._path))
         except FileNotFoundError:
             return False
+
+
+def _size(fd: int) -> int:
+    """0 for what is no regular file."""
+    found = os.fstat(fd)
+    return found.st_size if stat.S_ISREG(found.st_mode) else 0
+
+
+def _has_no_room(fd: int, length: int) -> bool:
+    size = _size(fd)
+    return size > 0 and size + length > MAX_FILE_BYTES
+
+
+def _last_byte(path: Path) -> bytes:
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read()
+
+
+def _rotate(path: Path) -> None:
+    """Each rename is whole; a kill between two of them leaves a gap, which the next rotation fills first. Raises OSError."""
+    old = [path.with_name(f"{path.name}.{number}") for number in range(1, OLD_FILES_KEPT + 1)]
+    gap = next((index for index, file in enumerate(old) if not file.exists()), OLD_FILES_KEPT - 1)
+    for index in range(gap, 0, -1):
+        old[index - 1].replace(old[index])
+    path.replace(old[0])

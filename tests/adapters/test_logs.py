@@ -245,6 +245,117 @@ print(sink.lost)
     assert ("1\n", "x" * 10 + "\nwhole\n") == (done.stdout, path.read_text())
 
 
+def numbers(directory: Path) -> list[list[int]]:
+    """The numbered lines of each file, the oldest file first."""
+    return [[int(line) for line in path.read_text().split()] for path in sorted(directory.glob("log.jsonl*"), reverse=True)]
+
+
+def write(sink: logs._FileSink, *range_of: int) -> None:
+    for number in range(*range_of):
+        sink.handle(logging.makeLogRecord({"msg": f"{number:03}"}))
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten lines of ``write`` fill a file."""
+    monkeypatch.setattr(logs, "MAX_FILE_BYTES", 40)
+
+
+@pytest.mark.usefixtures("small")
+def test_there_is_an_end_to_the_log(tmp_path: Path) -> None:
+    """Full files move up, the oldest goes, every other line is there once and in order; all of them private."""
+    sink = logs._FileSink(tmp_path / "log.jsonl")
+    write(sink, 75)
+    sink.stream.close()
+    assert [list(range(start, min(start + 10, 75))) for start in range(20, 75, 10)] == numbers(tmp_path)
+    assert {0o600} == {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("renames", range(5))
+def test_a_kill_in_the_middle_of_a_rotation_loses_no_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, renames: int) -> None:
+    """Neither those of the next life; the fifth rotation has five renames to make."""
+    first, done, rename = logs._FileSink(tmp_path / "log.jsonl"), iter(range(renames)), Path.replace
+
+    def killed(path: Path, target: Path) -> Path:
+        if next(done, None) is None:
+            raise SystemExit
+        return rename(path, target)
+
+    write(first, 50)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", killed)
+        with pytest.raises(SystemExit):
+            write(first, 50, 51)
+    first.stream.close()
+    second = logs._FileSink(tmp_path / "log.jsonl")
+    write(second, 50, 55)
+    second.stream.close()
+    assert [*(list(range(start, start + 10)) for start in range(0, 50, 10)), list(range(50, 55))] == numbers(tmp_path)
+
+
+@pytest.mark.usefixtures("small")
+def test_what_an_earlier_life_left_is_taken_over(tmp_path: Path) -> None:
+    """A file that is far too large moves as it is; half a line at the end of one that is not stays a line of its own."""
+    (tmp_path / "log.jsonl").write_text("000\n" * 100)
+    for text in ("", "17"):
+        with (tmp_path / "log.jsonl").open("a") as file:
+            file.write(text)
+        sink = logs._FileSink(tmp_path / "log.jsonl")
+        write(sink, 1, 3)
+        sink.stream.close()
+    assert [[0] * 100, [1, 2, 17, 1, 2]] == numbers(tmp_path)
+
+
+@pytest.mark.usefixtures("small")
+def test_a_log_that_may_not_be_moved_grows_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line too many is better than one that is lost."""
+
+    def refused(_path: Path, _target: Path) -> Path:
+        raise PermissionError
+
+    monkeypatch.setattr(Path, "replace", refused)
+    sink = logs._FileSink(tmp_path / "log.jsonl")
+    write(sink, 30)
+    sink.stream.close()
+    assert ([list(range(30))], 0) == (numbers(tmp_path), sink.lost)
+
+
+@pytest.mark.usefixtures("small")
+def test_a_log_on_another_disk_stays_there(tmp_path: Path) -> None:
+    """Behind a link: what it points to moves, the link does not."""
+    other = tmp_path / "other"
+    other.mkdir()
+    (tmp_path / "log.jsonl").symlink_to(other / "log.jsonl")
+    sink = logs._FileSink(tmp_path / "log.jsonl")
+    write(sink, 15)
+    sink.stream.close()
+    assert ([tmp_path / "log.jsonl"], [list(range(10)), list(range(10, 15))]) == (list(tmp_path.glob("log*")), numbers(other))
+
+
+def test_a_rotation_keeps_nobody_who_logs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the writer's work; lines that come meanwhile wait in the queue, and none is lost."""
+    entered, gate, rotate = threading.Event(), threading.Event(), logs._rotate
+
+    def slow(path: Path) -> None:
+        entered.set()
+        gate.wait(GUARD_S)
+        rotate(path)
+
+    monkeypatch.setattr(logs, "MAX_FILE_BYTES", 20_000)
+    monkeypatch.setattr(logs, "_rotate", slow)
+    handle = start(tmp_path)
+    for number in range(300):
+        structlog.get_logger("a").info("x", number=number)
+    assert entered.wait(GUARD_S)
+    gate.set()
+    handle.close(timeout_s=GUARD_S)
+    files = sorted(tmp_path.glob("log.jsonl*"), reverse=True)
+    found = [json.loads(line)["number"] for path in files for line in path.read_text().splitlines()]
+    assert (list(range(300)), 0) == (found, handle.lost)
+    assert len(files) > 1
+
+
 def test_a_full_queue_costs_lines_and_never_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The writer hangs on its disk; the trading thread goes on, and close comes back."""
     monkeypatch.setattr(logs, "MAX_QUEUED_LINES", 5)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import csv
 import importlib.util
-import json
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.process.canaries import searched
-from tests.process.kit import ROOT, Bot, World, until
+from tests.process.kit import ROOT, Bot, World, log_lines, until
 
 NEEDS_SIGNER = pytest.mark.skipif(
     importlib.util.find_spec("apexomni") is None, reason="the order signer of ApeX is not installed: make test-apex"
@@ -96,13 +95,11 @@ class ApexWorld(World):
     def story(self) -> list[str]:
         """States of the pair, and the ends of legs as ``sl FILLED``, in the order they were told."""
         told = []
-        with suppress(FileNotFoundError):
-            for line in (self.state / "log.jsonl").read_text("utf-8").splitlines(keepends=True):
-                found = json.loads(line) if line.endswith("\n") else {}
-                if found.get("event") == "PairStateChanged":
-                    told.append(found["state"])
-                elif found.get("event") == "OrderChanged" and found["order"]["role"] in ("tp", "sl"):
-                    told += [f"{found['order']['role']} {found['order']['state']}"] if found["order"]["state"] in _ENDED else []
+        for found in log_lines(self.state):
+            if found["event"] == "PairStateChanged":
+                told.append(found["state"])
+            elif found["event"] == "OrderChanged" and found["order"]["role"] in ("tp", "sl"):
+                told += [f"{found['order']['role']} {found['order']['state']}"] if found["order"]["state"] in _ENDED else []
         return told
 
     def sources(self, role: str) -> set[str]:

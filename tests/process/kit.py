@@ -221,6 +221,15 @@ class Bot:
         self._child.wait(PATIENCE_S)
 
 
+def log_lines(state: Path) -> list[dict[str, Any]]:
+    """All lines so far, those of files that were rotated away first; one that is being written is left out."""
+    found = []
+    for path in sorted(state.glob("log.jsonl*"), reverse=True):
+        with suppress(FileNotFoundError):
+            found += [json.loads(line) for line in path.read_text("utf-8").splitlines(keepends=True) if line.endswith("\n")]
+    return found
+
+
 class World:
     """A folder with a configuration and credentials, the venues it points at, and the bots started in it."""
 
@@ -288,12 +297,8 @@ class World:
             return sum((Decimal(row["qty"]) for row in csv.DictReader(file)), Decimal(0))
 
     def log(self, event: str) -> list[dict[str, Any]]:
-        """The lines of one event so far; a line that is being written is left out."""
-        with suppress(FileNotFoundError):
-            lines = (self.state / "log.jsonl").read_text("utf-8").splitlines(keepends=True)
-            found = (json.loads(line) for line in lines if line.endswith("\n"))
-            return [line for line in found if line["event"] == event]
-        return []
+        """The lines of one event so far."""
+        return [line for line in log_lines(self.state) if line["event"] == event]
 
     # ---- moments ---------------------------------------------------------------------------------------------------------------
 
