@@ -26,7 +26,7 @@ from actors.run_loop import EXIT_EXPOSED, EXIT_FAILED, ControlInbox, RunLoop, Ve
 from actors.supervision import Actions, Watch
 from adapters.archive import archive_state
 from adapters.config_file import load_config
-from adapters.csv_files import CsvFiles, CsvUnusable, wall_clock, write_atomically
+from adapters.csv_files import CsvFiles, CsvUnusable, WallClock, write_atomically
 from adapters.event_log import EventLog
 from adapters.flatten import flatten
 from adapters.journal import JournalCorrupt, SqliteJournal
@@ -203,7 +203,7 @@ def _trade(
         journal = steps.journal(state_dir / "journal.sqlite")
         found = facts_to_trade_on(config, steps.venues(open_venues(config, credentials)), journal, bell, say)
         sides = [Side(venue, facts.instrument, facts.fees, limiter_rates(venue.name, venue.limits)) for venue, facts in found]
-        files = stack.enter_context(closing(CsvFiles(state_dir, wall_ms_of=wall_clock())))
+        files = stack.enter_context(closing(CsvFiles(state_dir, wall_ms_of=WallClock())))
         run = _Run(config, sides, journal, files, log_file, state_dir, is_dry_run=is_dry_run)
         try:
             return run.go(signals)

@@ -29,6 +29,7 @@ PAIRS_HEADER = (
 )
 CYCLES_HEADER = "cycle_id,start,end,result,intended,filled,hedged,carried,requotes,cancels,skips,api_calls,n429"
 
+STEP_MS = 50
 KNOWN_TAIL_BYTES = 1_000_000
 KNOWN_FILLS_KEPT = 50_000
 _BPS_STEP = Decimal("0.0001")
@@ -84,10 +85,33 @@ class CsvFile:
             os.close(self._descriptor)
 
 
-def wall_clock() -> Callable[[float], int]:
-    """Monotonic seconds of this process to wall milliseconds, by the offset at this moment (reports only)."""
-    offset_ms = time.time_ns() // 1_000_000 - int(time.monotonic() * 1000)
-    return lambda at: int(at * 1000) + offset_ms
+class WallClock:
+    """Monotonic seconds of this process to wall milliseconds (reports only), by the offset between the two clocks.
+
+    The offset is taken anew when it has moved by more than ``STEP_MS``: the machine was suspended, or its clock was set. What happened
+    before the last look at the old offset keeps it.
+    """
+
+    def __init__(self, wall_ns: Callable[[], int] = time.time_ns, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._wall_ns = wall_ns
+        self._monotonic = monotonic
+        self._seen_at = monotonic()
+        self._offset_ms = self._former_ms = wall_ns() // 1_000_000 - int(self._seen_at * 1000)
+        self._former_until = float("-inf")
+
+    def __call__(self, at: float) -> int:
+        self._look()
+        return int(at * 1000) + (self._offset_ms if at > self._former_until else self._former_ms)
+
+    def _look(self) -> None:
+        before, wall_ns, now = self._monotonic(), self._wall_ns(), self._monotonic()
+        if (now - before) * 1000 > STEP_MS:
+            return  # Kept from the processor between the two clocks: that is no step.
+        offset_ms = wall_ns // 1_000_000 - int(now * 1000)
+        if abs(offset_ms - self._offset_ms) > STEP_MS:
+            self._former_ms, self._former_until = self._offset_ms, self._seen_at
+            self._offset_ms = offset_ms
+        self._seen_at = now
 
 
 class CsvFiles:

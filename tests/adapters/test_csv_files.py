@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.csv_files import CsvFile, CsvFiles, CsvUnusable, iso_utc, plain, write_atomically
+from adapters.csv_files import CsvFile, CsvFiles, CsvUnusable, WallClock, iso_utc, plain, write_atomically
 from core.messages import CycleFinished
 from core.pairing import PairLedger
 from core.types import Role, Side
@@ -180,6 +180,51 @@ def test_decimals_are_plain(value: str, expected: str) -> None:
 def test_times_are_utc_with_milliseconds() -> None:
     """Also just below a full second."""
     assert "2023-11-14T22:13:20.999Z" == iso_utc(1_700_000_000_999)
+
+
+class Clocks:
+    """The machine's two clocks; ``pause_s`` passes between any two looks at them."""
+
+    def __init__(self) -> None:
+        self.monotonic_s, self.wall_s, self.pause_s = 1_000.0, 1_700_000_000.0, 0.0
+        self.wall = WallClock(self.wall_ns, self.monotonic)
+
+    def pass_by(self, seconds: float) -> None:
+        self.monotonic_s += seconds
+        self.wall_s += seconds
+
+    def monotonic(self) -> float:
+        self.pass_by(self.pause_s)
+        return self.monotonic_s
+
+    def wall_ns(self) -> int:
+        self.pass_by(self.pause_s)
+        return int(self.wall_s * 1e9)
+
+
+@pytest.mark.parametrize("step_s", [3_600.0, -3_600.0, 0.1])
+def test_times_follow_a_wall_clock_that_steps(step_s: float) -> None:
+    """After a suspension, or when somebody set the clock; what happened before keeps the time it had."""
+    clocks = Clocks()
+    clocks.pass_by(10.0)
+    assert 1_700_000_005_000 == clocks.wall(1_005.0)
+    clocks.wall_s += step_s
+    clocks.pass_by(10.0)
+    assert [1_700_000_015_000 + round(step_s * 1000), 1_700_000_005_000] == [clocks.wall(1_015.0), clocks.wall(1_005.0)]
+
+
+def test_times_keep_their_distances_while_the_clocks_agree() -> None:
+    """A wall clock that wanders by less than a step does not show in the lags."""
+    clocks = Clocks()
+    clocks.wall_s += 0.04
+    assert [1_700_000_005_000, 1_700_000_006_000] == [clocks.wall(1_005.0), clocks.wall(1_006.0)]
+
+
+def test_a_process_that_was_held_between_two_looks_saw_no_step() -> None:
+    """Stopped, or kept from the processor, after it had read one clock and before the other."""
+    clocks = Clocks()
+    clocks.pause_s = 1.0
+    assert 1_700_000_005_000 == clocks.wall(1_005.0)
 
 
 def test_atomic_write_replaces_the_file_and_leaves_nothing_else(tmp_path: Path) -> None:

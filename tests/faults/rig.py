@@ -20,7 +20,7 @@ import actors.composition
 import supervisor
 from actors.base import Actor, CrashReport, Report
 from actors.children import Side
-from adapters.csv_files import CsvFiles, wall_clock
+from adapters.csv_files import CsvFiles, WallClock
 from adapters.journal import SqliteJournal
 from core.config import parse_config
 from core.messages import Message, TradingStateChanged
@@ -162,7 +162,7 @@ class LocalRun:
         self.house = house
         self.code: int | None = None
         self.journal = SqliteJournal(folder / "journal.sqlite")
-        self._files = CsvFiles(folder, wall_ms_of=wall_clock())
+        self._files = CsvFiles(folder, wall_ms_of=WallClock())
         sides = [Side(venue, venue.instrument, FEES, rates) for venue in house.venues]
         log_file: Any = _NoLogFile()
         self._run = supervisor._Run(
