@@ -28,7 +28,7 @@ def test_what_is_left_is_said_before_all_that_takes_time(tmp_path: Path, monkeyp
     house = House()
     events: list[Any] = []
     house.maker.dead_man_s = events
-    monkeypatch.setattr(supervisor, "say", lambda text, stream=None: events.append(text))
+    monkeypatch.setattr("tests.faults.rig._Blind.say", lambda _, text: events.append(text))
     monkeypatch.setattr(supervisor, "write_atomically", lambda path, content: events.append(path.name))
     with running(tmp_path, house, monkeypatch) as run:
         (quote,) = until(lambda: house.maker.open_orders, "a quote")
@@ -86,7 +86,7 @@ def ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]
     before = signal.getsignal(signal.SIGUSR1)
     for name in ("RunSignals", "load_credentials", "claims", "open_venues"):
         monkeypatch.setattr(supervisor, name, lambda *_: {})
-    monkeypatch.setattr(supervisor, "preflight", lambda *_: ((), ()))
+    monkeypatch.setattr(supervisor, "facts_to_trade_on", lambda *_: ())
     monkeypatch.setattr(supervisor, "setup_logging", _Finished)
     monkeypatch.setattr(supervisor, "_Run", _Finished)
     yield ["run", str(path)]
@@ -110,12 +110,12 @@ def _break(*_: object) -> int:
     raise BROKEN
 
 
-@pytest.mark.parametrize(("where", "code"), [("nowhere", 0), ("preflight", 2), ("_Finished.go", 1)])
+@pytest.mark.parametrize(("where", "code"), [("nowhere", 0), ("facts_to_trade_on", 2), ("_Finished.go", 1)])
 def test_an_error_of_the_system_is_a_refusal_only_before_the_run(
     ready: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], where: str, code: int
 ) -> None:
     """Whoever starts it again must not take a run that has traded for one that never began."""
-    if where == "preflight":
+    if where == "facts_to_trade_on":
         monkeypatch.setattr(supervisor, where, _break)
     elif where == "_Finished.go":
         monkeypatch.setattr(_Finished, "go", _break)
