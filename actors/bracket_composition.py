@@ -43,7 +43,6 @@ class BracketComposition(Children):
     ) -> None:
         self._settings = pair_settings(config, side.venue.capabilities)
         self._side = side
-        self._finished_at_start = journal.fold().last_finished_cycle_id
         name = side.venue.name
         super().__init__(
             config,

@@ -107,7 +107,8 @@ class Children:
         self._streams: dict[str, Stream] = {}
         self._granted = dict.fromkeys(self._sides, 0)
         self._lot = max(side.instrument.lot_size for side in sides)
-        self._state_at_start = journal.fold()
+        self._finished_at_start = journal.fold().last_finished_cycle_id
+        """Of the state itself nothing is kept: it would hold every order of the past for as long as the process lives."""
         self._recorders = 0
         self.fallback = FallbackPolicy(tuple((v, c) for v in self._sides for c in Channel), time.monotonic())
 
@@ -140,7 +141,7 @@ class Children:
         side = self._sides[venue]
 
         def build(identity: Identity) -> Started:
-            gate = self._gate(side, ledger_of(self._state_at_start, self.policies, identity.name, time.monotonic(), _wall_ms()))
+            gate = self._gate(side, ledger_of(self._read_journal(), self.policies, identity.name, time.monotonic(), _wall_ms()))
             lane = side.venue.trade_lane(side.instrument)
             used = DryLane(lane) if self._is_dry_run else lane
             route = self.route(identity.name)

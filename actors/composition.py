@@ -79,6 +79,6 @@ class Composition(Children):
             ClientIds(QUOTER),
             epoch=identity.epoch,
             last_cycle_id=state.last_finished_cycle_id,
-            done_cycles=state.last_finished_cycle_id - self._state_at_start.last_finished_cycle_id,
+            done_cycles=state.last_finished_cycle_id - self._finished_at_start,
         )
         return Decider.start(identity, core, self.route(QUOTER))

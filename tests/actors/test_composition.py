@@ -18,6 +18,7 @@ from actors.supervision import Actions, Watch
 from adapters.journal import SqliteJournal
 from core.config import parse_config
 from core.instrument import Instrument
+from core.journal_state import JournalState
 from core.messages import (
     BookUpdated,
     CancelAll,
@@ -229,6 +230,12 @@ def test_every_name_of_the_routing_table_is_an_actor(run: Run) -> None:
     filled = {name.replace("*", venue).format(venue=venue) for name in names for venue in (GRVT, BACKPACK)}
     children = {child.spec.name for child in run.composition.children()}
     assert set() == filled - children - {CONTROL, CLERK}
+
+
+def test_nothing_of_the_past_is_held_for_the_life_of_the_process(run: Run) -> None:
+    """Whoever keeps the journal's state of the start keeps each of its thousands of orders, however long they have been forgotten (I19)."""
+    run.until_active()
+    assert [] == [name for name, value in vars(run.composition).items() if isinstance(value, JournalState)]
 
 
 def test_it_quotes_when_everything_is_live_and_reconciled(run: Run) -> None:
