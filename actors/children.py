@@ -25,6 +25,7 @@ from actors.supervision import Child
 from core.assembly import venue_policy
 from core.config import Config
 from core.fallback import FallbackPolicy
+from core.fee_watch import FeeWatch
 from core.instrument import Instrument
 from core.journal_state import JournalState
 from core.messages import LedgerSnapshot, Message
@@ -180,6 +181,7 @@ class Children:
             lambda: self.calls,
             self.route(RECORDER),
             self._read_journal,
+            FeeWatch({name: side.fees for name, side in self._sides.items()}),
             is_successor=self._recorders > 1,
         )
 

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from actors.base import Actor, Identity
 from core.exposure import ExposureLedger
+from core.fee_watch import FeeWatch
 from core.journal_state import BooksOpened, FillBooked, FillKey, JournalState, fill_key
 from core.messages import (
     Alert,
@@ -80,6 +81,7 @@ class Recorder(Actor):
         calls: Callable[[], int],
         route: Callable[[Message], None],
         read_journal: Callable[[], JournalState],
+        fees: FeeWatch,
         *,
         is_successor: bool = False,
     ) -> None:
@@ -103,6 +105,7 @@ class Recorder(Actor):
         self._feeds: dict[tuple[VenueId, Channel, Source], FeedState] = {}
         self._is_rested = False
         self._read_journal = read_journal
+        self._fees = fees
         self._is_successor = is_successor
         self._made_good: frozenset[FillKey] = frozenset()
         """Some of them may still be told: they were on their way when the journal was read."""
@@ -164,6 +167,8 @@ class Recorder(Actor):
             case FillRecorded():
                 if fill_key(message.fill) not in self._made_good:
                     self._book(message)
+                for alert in self._fees.judge(message.fill, time.monotonic()):
+                    self._route(alert)
             case OrderSubmitted():
                 self._pairs.handle(message)
             case AttemptStarted():

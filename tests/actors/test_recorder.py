@@ -6,10 +6,12 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 
 from actors.base import HealthRequest
 from actors.recorder import DisplayEvent, Recorder
+from core.fee_watch import FeeWatch
 from core.journal_state import BooksOpened, FillBooked, JournalState, fill_key
 from core.messages import (
     Alert,
@@ -26,7 +28,7 @@ from core.messages import (
 )
 from core.pairing import PairLedger, PairRow
 from core.totals import RunStatus, RunTotals
-from core.types import Liquidity, OrderState, Role, Side, Source, TradeId, TradingState, VenueId
+from core.types import ZERO, Fees, Liquidity, OrderState, Role, Side, Source, TradeId, TradingState, VenueId
 from tests.actors.fakes import BACKPACK, GRVT, GUARD_S, FakeJournal, Routed, identity, order
 
 
@@ -122,6 +124,7 @@ class Rig:
             lambda: self.calls,
             self.routed,
             lambda: state,
+            FeeWatch({GRVT: Fees(ZERO, ZERO)}),
             is_successor=is_successor,
         )
 
@@ -151,6 +154,14 @@ CYCLE = CycleFinished(
     skips=0,
     at=2.0,
 )
+
+
+def test_a_fill_that_costs_more_than_the_edge_was_computed_with_is_an_alarm() -> None:
+    """E14: booked as it was charged, and a person is told."""
+    rig = Rig()
+    dear = fill(1, GRVT, Side.BUY, Role.MAKER)
+    rig.ref.tell(msgspec.structs.replace(dear, fill=msgspec.structs.replace(dear.fill, fee=Decimal(1))))
+    assert "fee" == rig.routed.until(Alert).key
 
 
 def test_each_fill_is_a_row_and_a_hedged_one_is_a_pair() -> None:
