@@ -249,7 +249,7 @@ def test_an_account_feed_that_crashes_is_restarted_and_reconciled(run: Run) -> N
     run.until_active()
     before = run.watch.epoch_of("account_feed.backpack")
     run.hedge.streams[Channel.ACCOUNT][0].batches.put(RuntimeError("planted"))
-    run.until(lambda: len(run.hedge.streams[Channel.ACCOUNT]) == 2, "a second stream")
+    run.until(lambda: len(run.hedge.streams[Channel.ACCOUNT]) >= 2, "a second stream")
     run.until(lambda: run.watch.epoch_of("account_feed.backpack") > before, "the new epoch")
     downs = [each for each in list(run.seen) if isinstance(each, FeedChanged) and each.state is FeedState.DOWN]
     assert [(BACKPACK, Channel.ACCOUNT, Source.WS)] == [(each.venue, each.channel, each.source) for each in downs]
@@ -297,7 +297,7 @@ def test_a_wedged_feed_is_let_go_and_told_down(run: Run) -> None:
     children["account_feed.backpack"] = child._replace(spec=msgspec.structs.replace(child.spec, beat_limit_s=0.3))
     first = run.hedge.streams[Channel.ACCOUNT][0]
     first.batches.put(None)
-    run.until(lambda: len(run.hedge.streams[Channel.ACCOUNT]) == 2, "a second stream")
+    run.until(lambda: len(run.hedge.streams[Channel.ACCOUNT]) >= 2, "a second stream")
     run.until(lambda: any(isinstance(each, FeedChanged) and "stuck" in each.reason for each in list(run.seen)), "DOWN")
     assert first.aborted.is_set()
 
