@@ -18,7 +18,7 @@ from typing import NamedTuple
 from core.config import Config, VenueConfig
 
 START_LIMIT_S = 20.0
-STOP_LIMIT_S = 5.0
+STOP_LIMIT_S = 15.0
 
 
 class PaperFailed(Exception):
