@@ -32,6 +32,7 @@ from adapters.flatten import flatten
 from adapters.journal import JournalCorrupt, SqliteJournal
 from adapters.lock import AlreadyRunning, SingleInstance
 from adapters.logs import LogHandle, setup_logging
+from adapters.memory import give_back_memory
 from adapters.paper import PaperFailed, PaperVenues
 from adapters.patience import StartStopped, StopBell
 from adapters.preflight import doctor, facts_to_trade_on
@@ -256,8 +257,8 @@ class _Run:
         self._route: Callable[[Message], None] = self._composition.route("supervisor")
         is_hedge = config.strategy.kind == "hedge"
         venues = [VenueSymbol.of(side.venue, side.instrument, may_cancel_all=is_hedge) for side in sides]
-        inbox, is_killed = ControlInbox(addresses), partial(is_thrown, state_dir)
-        self._loop = RunLoop(self._watch, inbox, self._route, venues, self._write_health, self._metrics, is_killed)
+        inbox, helpers = ControlInbox(addresses), (partial(is_thrown, state_dir), give_back_memory)
+        self._loop = RunLoop(self._watch, inbox, self._route, venues, self._write_health, self._metrics, *helpers)
 
     def go(self, signals: RunSignals) -> int:
         sys.setswitchinterval(SWITCH_INTERVAL_S)

@@ -48,6 +48,7 @@ STOP_CHECK_S = 0.1
 STOP_REPEAT_S = 1.0
 """An actor that was being rebuilt when the stop was told has to hear it, too."""
 KILL_SWITCH_S = 0.25
+TIDY_S = 600.0
 HEALTH_S = 0.9
 STOCK_S = 0.45
 """A dump that is asked for while the round of a drain waits for somebody stuck comes after it, and within 2 s."""
@@ -94,8 +95,10 @@ class RunLoop:
         write_health: Callable[[HealthDump], None],
         metrics: Callable[[], dict[str, float]],
         is_killed: Callable[[], bool] = lambda: False,
+        tidy: Callable[[], None] = lambda: None,
     ) -> None:
-        """``is_killed``: whether a person has thrown the kill switch, OSError where that cannot be told; asked every quarter of a second."""
+        """``is_killed``: whether a person has thrown the kill switch, OSError where that cannot be told; asked every quarter of a second.
+        ``tidy``: housekeeping that may take a few milliseconds, every ten minutes."""
         self._watch = watch
         self._inbox = inbox
         self._route = route
@@ -103,6 +106,8 @@ class RunLoop:
         self._write_health = write_health
         self._metrics = metrics
         self._is_killed = is_killed
+        self._tidy = tidy
+        self._tidied_at = time.monotonic()
         self._clocks = {each.venue: ClockWatch(each.venue) for each in self._venues}
         self._kill_asked_at = float("-inf")
         self._is_kill_told = False
@@ -188,6 +193,9 @@ class RunLoop:
             self._set_dead_man(DEAD_MAN_S)
         self._look_at_kill_switch(now)
         self._look_at_clocks(now)
+        if now - self._tidied_at >= TIDY_S:
+            self._tidied_at = now
+            self._tidy()
 
     def _look_at_kill_switch(self, now: float) -> None:
         """Thrown once, it halts for good: nothing but cancels leaves this process any more. Where it cannot be told whether it is, a person

@@ -12,6 +12,7 @@ from types import FrameType
 import pykka
 import pytest
 
+import actors.run_loop
 from actors.base import Actor, Identity
 from actors.mailbox import Addresses
 from actors.run_loop import EXIT_EXPOSED, EXIT_FAILED, EXIT_FLAT, ControlInbox, RunLoop, VenueSymbol
@@ -83,13 +84,17 @@ class Rig:
             VenueSymbol(GRVT, instrument(GRVT), has_dead_man=True, clock_offset_ms=self._offset_ms),
             VenueSymbol(BACKPACK, instrument(BACKPACK), has_dead_man=False, clock_offset_ms=float),
         ]
-        self.loop = RunLoop(self.watch, self.inbox, self._route, venues, self.dumps.append, dict)
+        self.tidied = 0
+        self.loop = RunLoop(self.watch, self.inbox, self._route, venues, self.dumps.append, dict, tidy=self._tidy)
 
     def _route(self, message: Message) -> None:
         self.routed.append(message)
         if isinstance(message, Stop) and self.is_judge_there:
             self.say(TradingState.STOPPING)
         self.on_route(message)
+
+    def _tidy(self) -> None:
+        self.tidied += 1
 
     def stop(self) -> None:
         self.loop.stop("SIGTERM", time.monotonic())
@@ -330,3 +335,13 @@ def test_a_signal_handler_that_outlasts_a_wait_does_not_stop_the_main_thread(rig
             timer.join()
     finally:
         signal.signal(signal.SIGUSR2, before)
+
+
+@pytest.mark.parametrize(("every_s", "is_tidied"), [(0.0, True), (3600.0, False)])
+def test_it_tidies_up_when_it_is_time(rig: Rig, monkeypatch: pytest.MonkeyPatch, every_s: float, is_tidied: bool) -> None:
+    """And not before."""
+    monkeypatch.setattr(actors.run_loop, "TIDY_S", every_s)
+    rig.start()
+    rig.on_turn = lambda turn: rig.stop() if turn == 3 else None
+    rig.run()
+    assert is_tidied is bool(rig.tidied)
