@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import threading
 from collections.abc import Iterator
 from types import SimpleNamespace
 
@@ -40,10 +39,11 @@ class Desk:
 
 @pytest.fixture
 def desk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
-    """The hard exit never comes: it would be the end of the test process."""
+    """As in a terminal, whoever started the tests. The hard exit never comes: it would be the end of the test process."""
     made, before = Desk(), {number: signal.getsignal(number) for number in NUMBERS}
-    never = threading.Event()
-    monkeypatch.setattr(run_signals, "time", SimpleNamespace(monotonic=lambda: made.now, sleep=lambda _: never.wait()))
+    monkeypatch.setattr(RunSignals, "_exit_after_stop", lambda _: None)
+    monkeypatch.setattr(run_signals, "time", SimpleNamespace(monotonic=lambda: made.now))
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield made
     for number, action in before.items():
         signal.signal(number, action)
