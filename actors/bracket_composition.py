@@ -69,8 +69,7 @@ class BracketComposition(Children):
         return [self._child("oco_pair", OCO_PAIR, self._pair)]
 
     def _pair(self, identity: Identity) -> Started:
-        self._journal.flush()
-        state = self._journal.fold()
+        state = self._read_journal()
         entered, value = entry_of(state)
         core = Bracket(
             self._side.instrument,

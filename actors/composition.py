@@ -69,8 +69,7 @@ class Composition(Children):
 
     def _quoter(self, identity: Identity) -> Started:
         maker, hedge = self._maker, self._hedge
-        self._journal.flush()
-        state = self._journal.fold()
+        state = self._read_journal()
         settings = quote_settings(self._config, maker.instrument, hedge.instrument, maker.fees, hedge.fees)
         core = Quoter(
             maker.instrument,

@@ -9,9 +9,8 @@ from collections.abc import Mapping
 from decimal import Decimal
 
 from core.messages import Alert, FillReported
-from core.types import Fees, Liquidity, VenueId
+from core.types import BPS, Fees, Liquidity, VenueId
 
-BPS = Decimal("0.0001")
 TOLERANCE = BPS / 10
 """Venues round fees to their currency's last digit, which is less on any order worth its minimum."""
 

@@ -101,10 +101,8 @@ class OrderTracker:
             if order.is_closed:
                 continue
             order.submitted_at = min(order.submitted_at, now)
-            if order.place.role in EXITS:
-                order.query_due_at = (
-                    now + QUERY_DELAYS_S[0]
-                )  # What protects a position is taken over, unless the venue does not show it.
+            if order.place.role in EXITS:  # What protects a position is taken over, unless the venue does not show it.
+                order.query_due_at = now + QUERY_DELAYS_S[0]
             else:
                 out += self._bound(order, now)
         return tuple(out)
