@@ -65,6 +65,7 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def fill_rate_quantity(self) -> Decimal | None:
+        """Of what the finished attempts of this run intended."""
         return self.filled / self.intended if self.intended else None
 
     @property
@@ -123,6 +124,7 @@ class RunTotals:
 
     def summary(self) -> RunSummary:
         finished = [attempt for attempt in self._attempts.values() if attempt.is_finished]
+        underway = sum((attempt.filled for attempt in self._attempts.values() if not attempt.is_finished), ZERO)
         return RunSummary(
             venues=tuple(totals for _, totals in sorted(self._venues.items())),
             cycles=self._cycles,
@@ -130,7 +132,7 @@ class RunTotals:
             attempts_filled=self._settled_filled + sum(attempt.filled > 0 for attempt in finished),
             attempts_hedged=self._settled_hedged + sum(attempt.is_hedged for attempt in finished),
             intended=self._intended,
-            filled=self._filled,
+            filled=self._filled - underway,
             hedged=self._hedged,
             net_usd=self._net,
             first_fill_p50_s=self._first_fills.quantile_s(0.5),
@@ -175,12 +177,12 @@ class RunTotals:
         )
         if order.role is not Role.MAKER:
             return
-        self._filled += fill.quantity
         attempt = self._attempts.get((order.cycle_id, fill.side))
         if attempt is not None:
             if not attempt.filled:
                 self._first_fills = self._first_fills.with_sample(fill.received_at - attempt.started_at)
             attempt.filled += fill.quantity
+            self._filled += fill.quantity
 
     def _pair(self, pair: PairRow) -> None:
         self._net += pair.net_usd
