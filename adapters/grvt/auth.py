@@ -18,6 +18,7 @@ from typing import NamedTuple, Protocol
 from adapters.grvt import codes, parse, requests
 from adapters.grvt.envelope import error_of
 from adapters.grvt.values import WireRefused
+from adapters.run_signals import STOP_SIGNALS
 from adapters.transport.rest import NotSent, Ok, Outcome, Refused, Unknown
 
 LOGIN_DEADLINE_S = 5.0
@@ -29,7 +30,7 @@ RETRY_AFTER_S = 2.0
 RENEW_PAUSE_MAX_S = 60.0
 """While the old cookie lives the pause doubles up to this: some sixty attempts in its last hour."""
 
-_MAIN_THREAD_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+_MAIN_THREAD_SIGNALS = (*STOP_SIGNALS, signal.SIGUSR1)
 _OTHER_COOKIE = re.compile(r",\s*(?=[^;,\s=]+=)")
 
 
