@@ -29,7 +29,8 @@ class VenueTotals(NamedTuple):
 
 
 class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """``attempts`` are the finished ones. Quantities base; ``net_usd`` counts covered fills only; times in seconds.
+    """``attempts`` are the finished ones, and ``intended`` and ``filled_of_intended`` theirs. ``filled``: by all maker orders, also those of
+    an attempt that a stop ended or an earlier life began. Quantities base; ``net_usd`` counts covered fills only; times in seconds.
 
     ``cost_per_million`` is USD lost per $1M traded on both venues together, negative = gained.
     """
@@ -40,6 +41,7 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     attempts_filled: int = 0
     attempts_hedged: int = 0
     intended: Decimal = ZERO
+    filled_of_intended: Decimal = ZERO
     filled: Decimal = ZERO
     hedged: Decimal = ZERO
     net_usd: Decimal = ZERO
@@ -65,8 +67,7 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def fill_rate_quantity(self) -> Decimal | None:
-        """Of what the finished attempts of this run intended."""
-        return self.filled / self.intended if self.intended else None
+        return self.filled_of_intended / self.intended if self.intended else None
 
     @property
     def pair_rate(self) -> Decimal | None:
@@ -106,7 +107,7 @@ class RunTotals:
         self._attempts: dict[tuple[int, Side], _Attempt] = {}
         self._settled = self._settled_filled = self._settled_hedged = 0
         self._cycles = 0
-        self._intended = self._filled = self._hedged = self._net = ZERO
+        self._intended = self._filled = self._filled_in_attempts = self._hedged = self._net = ZERO
         self._first_fills = Histogram()
 
     def handle(self, event: TotalsEvent) -> None:
@@ -132,7 +133,8 @@ class RunTotals:
             attempts_filled=self._settled_filled + sum(attempt.filled > 0 for attempt in finished),
             attempts_hedged=self._settled_hedged + sum(attempt.is_hedged for attempt in finished),
             intended=self._intended,
-            filled=self._filled - underway,
+            filled_of_intended=self._filled_in_attempts - underway,
+            filled=self._filled,
             hedged=self._hedged,
             net_usd=self._net,
             first_fill_p50_s=self._first_fills.quantile_s(0.5),
@@ -177,12 +179,13 @@ class RunTotals:
         )
         if order.role is not Role.MAKER:
             return
+        self._filled += fill.quantity
         attempt = self._attempts.get((order.cycle_id, fill.side))
         if attempt is not None:
             if not attempt.filled:
                 self._first_fills = self._first_fills.with_sample(fill.received_at - attempt.started_at)
             attempt.filled += fill.quantity
-            self._filled += fill.quantity
+            self._filled_in_attempts += fill.quantity
 
     def _pair(self, pair: PairRow) -> None:
         self._net += pair.net_usd
