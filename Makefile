@@ -43,6 +43,7 @@ test-apex: apex
 
 night: setup
 	PERPFARM_NIGHT=1 $(PY) -m pytest -n $(JOBS) -m night --timeout 0
+	$(PY) -m pytest -n $(JOBS) --hypothesis-profile night tests/core tests/adapters tests/actors tests/simulator
 
 bench: setup
 	$(PY) -m bench

@@ -32,7 +32,7 @@ from core.messages import LedgerSnapshot, Message
 from core.order_tracker import OrderTracker
 from core.pairing import PairLedger
 from core.ports import Journal, Stream, Venue
-from core.rate_limiter import LimiterConfig, RateLimiter
+from core.rate_limiter import Budget, LimiterConfig, RateLimiter
 from core.recovery import ledger_of, results_of, tracker_of
 from core.risk_gate import Gate
 from core.routing import FALLBACK, GRANTED, RECORDER, RISK, TRACKER
@@ -193,8 +193,9 @@ class Children:
     def _limiter(self, venue: VenueId) -> Build:
         side = self._sides[venue]
         config = LimiterConfig(venue=venue, rates=dict(side.rates), burst_s=side.venue.capabilities.burst_s)
+        budget = Budget(config)
         return lambda identity: RateLimiterActor.start(
-            identity, RateLimiter(config), self._counted(venue, self.route(identity.name))
+            identity, RateLimiter(config, budget), self._counted(venue, self.route(identity.name))
         )
 
     def _counted(self, venue: VenueId, route: Router) -> Callable[[Message], None]:

@@ -123,24 +123,33 @@ class TokenBucket:
         return min(float(cost), self.capacity - reserved) + reserved - self.tokens
 
 
+class Budget:
+    """What a venue still takes from us. It outlives the limiter that spends it, as the venue's own count does: ``frozen_until`` is the end
+    of the pause that the venue asked for (monotonic seconds)."""
+
+    def __init__(self, config: LimiterConfig) -> None:
+        self.buckets = {key: TokenBucket(rate, config.burst_of(key), config.reserve_share) for key, rate in config.rates.items()}
+        self.frozen_until = float("-inf")
+
+
 class _Waiting(NamedTuple):
     sequence: int
     command: Command
 
 
 class RateLimiter:
-    """The admission queue of one venue."""
+    """The admission queue of one venue; ``budget`` is that of its predecessor, where it had one."""
 
-    def __init__(self, config: LimiterConfig) -> None:
+    def __init__(self, config: LimiterConfig, budget: Budget | None = None) -> None:
         self._config = config
-        self._buckets = {key: TokenBucket(rate, config.burst_of(key), config.reserve_share) for key, rate in config.rates.items()}
+        self._budget = budget if budget is not None else Budget(config)
+        self._buckets = self._budget.buckets
         self._paying = {name: [self._buckets[key] for key in (name, TOTAL) if key in self._buckets] for name in CLASSES}
         # One queue per priority and class; a dict keeps arrival order and finds the duplicate of a read at once.
         self._queues: dict[tuple[Priority, str], dict[Hashable, _Waiting]] = {
             (priority, name): {} for priority in Priority for name in CLASSES
         }
         self._sequence = itertools.count()
-        self._frozen_until = float("-inf")
 
     def handle(self, message: Message, now: float) -> tuple[Message, ...]:
         """Commands that may leave now, refusals, an alarm for a long freeze. Other messages are none of the limiter's business.
@@ -169,7 +178,7 @@ class RateLimiter:
         """Every bucket by class, for the health dump."""
         for bucket in self._buckets.values():
             bucket.refill(now)
-        frozen_s = max(0.0, self._frozen_until - now)
+        frozen_s = max(0.0, self._budget.frozen_until - now)
         return {name: LimitHealth(tokens=bucket.tokens, frozen_s=frozen_s) for name, bucket in self._buckets.items()}
 
     # ---- arrival -------------------------------------------------------------------------------------------------------------
@@ -226,14 +235,14 @@ class RateLimiter:
     def _slow_down(self, refusal: RateLimited, now: float) -> tuple[Message, ...]:
         asked_s = FREEZE_DEFAULT_S if refusal.retry_after_s is None else refusal.retry_after_s
         # Requests in flight at a refusal are refused with it: one storm halves the rate once and only extends the freeze.
-        if now >= self._frozen_until:
+        if now >= self._budget.frozen_until:
             for bucket in self._buckets.values():
                 bucket.slow_down(now)
-        was_long = self._frozen_until - now >= FREEZE_ALARM_S
-        self._frozen_until = max(self._frozen_until, now + min(max(asked_s, 0.0), FREEZE_MAX_S))
-        if was_long or self._frozen_until - now < FREEZE_ALARM_S:
+        was_long = self._budget.frozen_until - now >= FREEZE_ALARM_S
+        self._budget.frozen_until = max(self._budget.frozen_until, now + min(max(asked_s, 0.0), FREEZE_MAX_S))
+        if was_long or self._budget.frozen_until - now < FREEZE_ALARM_S:
             return ()
-        text = f"{refusal.venue} refuses requests: only hedges and cancels leave for {self._frozen_until - now:.0f} s"
+        text = f"{refusal.venue} refuses requests: only hedges and cancels leave for {self._budget.frozen_until - now:.0f} s"
         return (Alert(level="warning", key="frozen", text=text, at=now),)
 
     # ---- departure -----------------------------------------------------------------------------------------------------------
@@ -254,7 +263,7 @@ class RateLimiter:
         """The most urgent command whose buckets can pay; a class that waits does not hold up another class."""
         heads = [(place[0], next(iter(queue.values())).sequence, place) for place, queue in self._queues.items() if queue]
         for priority, _, place in sorted(heads):
-            if priority is not Priority.P0 and now < self._frozen_until:
+            if priority is not Priority.P0 and now < self._budget.frozen_until:
                 return None
             buckets, queue = self._paying[place[1]], self._queues[place]
             cost = _cost_of(next(iter(queue.values())).command)
@@ -270,7 +279,7 @@ class RateLimiter:
         cost = _cost_of(next(iter(self._queues[priority, name].values())).command)
         waits_s = [max(0.0, bucket.missing(priority, cost)) / bucket.rate for bucket in self._paying[name]]
         ready_at = now + max(waits_s, default=0.0)
-        return (ready_at if priority is Priority.P0 else max(ready_at, self._frozen_until)) + _MARGIN_S
+        return (ready_at if priority is Priority.P0 else max(ready_at, self._budget.frozen_until)) + _MARGIN_S
 
     def _waiting_orders(self) -> Iterator[tuple[tuple[Priority, str], Hashable, PlaceOrder]]:
         for place in _CREATES:

@@ -1,4 +1,5 @@
-"""For all tests: the interpreter's recursion limit is what it is in production.
+"""For all tests: hypothesis plays the same examples in every run of a commit, and new ones in ``make night``; the interpreter's recursion
+limit is what it is in production.
 
 py_ecc, which eth-account brings in for cross-checks, raises it to 100,000 at import; a deeply nested frame then overflows the C stack of
 whatever decoder reads it, and the test process dies instead of the frame being refused.
@@ -10,8 +11,13 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 RECURSION_LIMIT = 1_000
+
+settings.register_profile("night", settings(print_blob=True))
+settings.register_profile("commit", settings(derandomize=True))
+settings.load_profile("commit")
 
 
 @pytest.fixture(autouse=True)

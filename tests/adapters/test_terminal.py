@@ -59,6 +59,7 @@ STATUS = RunStatus(
         attempts_filled=9,
         attempts_hedged=9,
         intended=D("2.00"),
+        filled_of_intended=D("0.90"),
         filled=D("0.90"),
         hedged=D("0.90"),
         net_usd=D("-1.50"),

@@ -29,7 +29,7 @@ from core.messages import (
     RenewDeadMan,
     Tick,
 )
-from core.rate_limiter import CLASSES, FREEZE_ALARM_S, Command, LimiterConfig, RateLimiter, class_of, priority_of
+from core.rate_limiter import CLASSES, FREEZE_ALARM_S, Budget, Command, LimiterConfig, RateLimiter, class_of, priority_of
 from core.types import ClientOrderId, Priority, Role, Side, TimeInForce, VenueId
 
 GRVT = VenueId("grvt")
@@ -412,6 +412,17 @@ def test_the_rate_never_falls_to_nothing() -> None:
     for n in range(100):
         core.handle(limited(), n * 1.5)
     assert 10 == granted_in(core, 150.0, 10.0)
+
+
+def test_a_successor_has_what_its_predecessor_left() -> None:
+    """The venue counts on, whoever asks: neither the pause nor the empty bucket is forgotten."""
+    config = LimiterConfig(venue=GRVT, rates={"create": 10.0})
+    budget = Budget(config)
+    feed(RateLimiter(config, budget), 0.0, *(place(n, Priority.P0) for n in range(20)), limited(10.0))
+    core = RateLimiter(config, budget)
+    feed(core, 0.0, place(20, Priority.P0), place(21))
+    told = [[each.client_order_id for each in core.handle(Tick(), now)] for now in (0.1, 0.21, 9.9, 10.1)]  # type: ignore[attr-defined]
+    assert [[], [20], [], [21]] == told
 
 
 # ---- time ----------------------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from decimal import Decimal
@@ -11,11 +12,11 @@ import msgspec
 import pytest
 
 from core import trading_state
-from core.messages import Alert, FetchPosition, HedgeStalled, OrderChanged, TradingStateChanged
+from core.messages import Alert, FetchPosition, HedgeStalled, OrderChanged, Tick, TradingStateChanged
 from core.routing import QUOTER
 from core.types import OrderState, Role, TradingState
 from simulator.exchange import SimOrder
-from tests.faults.house import BACKPACK, GUARD_S, House
+from tests.faults.house import BACKPACK, GRVT, GUARD_S, House
 from tests.faults.rig import Fault, LocalRun, Saboteur, assert_adds_up, quicken, running, until
 
 MANY = 1_000_000
@@ -155,6 +156,29 @@ def test_the_third_429_within_a_minute_takes_the_quotes_down(tmp_path: Path, mon
         assert (quotes, 4) == (len(house.maker.sent), hedges_sent(house))
         monkeypatch.setattr(trading_state, "THROTTLE_WINDOW_S", 0.0)
         until(lambda: house.maker.open_orders, "a quote")
+        assert run.end() in (0, 3)
+    assert_adds_up(house)
+
+
+def test_a_limiter_built_anew_keeps_the_pause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """C6. The venue asked for an hour; the crash of who was told so does not shorten it."""
+    quicken(monkeypatch)
+    saboteur, house, name = Saboteur(monkeypatch), House(), f"rate_limiter.{BACKPACK}"
+    house.hedge.retry_after_s = 3600.0
+    with running(tmp_path, house, monkeypatch, rates={"total": 20.0}) as run:
+        run.until_active()
+        until(lambda: house.maker.open_orders, "a quote")
+        house.hedge.faults.append("throttle")
+        filled_quote(house, run)
+        until(lambda: house.hedge.volume > 0, "the hedge")
+        before = run.epoch(name)
+        saboteur.plant(Fault(name, Tick.__name__))
+        run.tell(name, Tick())
+        until(lambda: run.epoch(name) > before, "a new limiter")
+        run.loop.request_health()
+        until((tmp_path / "health.json").exists, "the dump")
+        limits = json.loads((tmp_path / "health.json").read_text())["limits"]
+        assert (True, False) == tuple(limits[venue]["total"]["frozen_s"] > 0 for venue in (BACKPACK, GRVT))
         assert run.end() in (0, 3)
     assert_adds_up(house)
 

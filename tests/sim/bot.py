@@ -29,7 +29,7 @@ from core.messages import (
 from core.order_tracker import OrderTracker
 from core.ports import JournalFailed
 from core.quoter import Quoter
-from core.rate_limiter import LimiterConfig, RateLimiter
+from core.rate_limiter import Budget, LimiterConfig, RateLimiter
 from core.recovery import ledger_of, tracker_of
 from core.risk_gate import RiskGate
 from core.routing import FALLBACK, HEDGER, QUOTER, RISK, TRACKER, recipients
@@ -44,7 +44,8 @@ from tests.sim.nemesis import Nemesis
 from tests.sim.scenario import HEDGE, MAKER, VENUES, Scenario
 from tests.sim.wire import Wire
 
-RATES = {MAKER: {"create": 10.0, "cancel": 10.0, "query": 2.5, "other": 2.5}, HEDGE: {"total": 16.0}}
+_RATES = {MAKER: {"create": 10.0, "cancel": 10.0, "query": 2.5, "other": 2.5}, HEDGE: {"total": 16.0}}
+LIMITS = {venue: LimiterConfig(venue=venue, rates=rates) for venue, rates in _RATES.items()}
 DEAD_MAN_S, DEAD_MAN_RENEW_S = 30.0, 10.0
 FLUSH_S = 0.25
 PROCESS = "process"
@@ -109,6 +110,7 @@ class Bot:
         self._child_epoch = 0
         self._state_at_start = journal.fold()
         self._routes: dict[tuple[type[Message], str, bool], tuple[str, ...]] = {}
+        self._budgets = {venue: Budget(limits) for venue, limits in LIMITS.items()}
         self.nodes: dict[str, Node] = {}
         self._feeds_by_name: dict[str, Feed] = {}
         self.is_alive = True
@@ -190,7 +192,7 @@ class Bot:
         engine, route = self._engine, self._router(name)
         match kind:
             case "rate_limiter":
-                limiter = self._parts.limiter(LimiterConfig(venue=venue, rates=RATES[venue]))
+                limiter = self._parts.limiter(LIMITS[venue], self._budgets[venue])
                 return CoreNode(engine, name, limiter, route, limiter.deadline, spacing_s=0.001)
             case "order_gateway":
                 return self._gateway(name, venue)

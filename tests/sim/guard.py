@@ -5,6 +5,7 @@ its fences. It listens like the inspector, into whose list its findings go.
 from __future__ import annotations
 
 import itertools
+import math
 from collections import deque
 from collections.abc import Callable
 from decimal import Decimal
@@ -25,11 +26,11 @@ from core.messages import (
     RateLimited,
 )
 from core.order import CLOSED
-from core.rate_limiter import LimiterConfig, class_of, priority_of
+from core.rate_limiter import class_of, priority_of
 from core.routing import GRANTED, HEDGER, RISK, TRACKER
 from core.types import ClientOrderId, Priority, Role, TradingState, VenueId
 from simulator.exchange import SimOrder
-from tests.sim.bot import RATES, Bot
+from tests.sim.bot import LIMITS, Bot
 from tests.sim.engine import Engine, Node
 from tests.sim.inspector import DISTURBED_S, Inspector, is_ours
 from tests.sim.journal import SimJournal
@@ -103,13 +104,17 @@ class Guard:
         if name == TRACKER:
             self._reported.clear()
             self._tracker_born_at = self._engine.now
+        self._budget.deaf_until.pop(name, None)
+
+    def crashed(self, name: str) -> None:
+        """What waits in a limiter's inbox is lost with it, and what it is told until it is built anew."""
         if name.startswith("rate_limiter."):
-            self._budget.clear()
+            self._budget.deafen(name)
 
     def stalled(self, node: Node) -> None:
         """What a limiter is told meanwhile it hears at the end, after all that came before it."""
         if node.name.startswith("rate_limiter."):
-            self._budget.deaf_until[node.name] = node.stalled_until
+            self._budget.deaf_until[node.name] = max(node.stalled_until, self._budget.deaf_until.get(node.name, 0.0))
 
     # ---- messages --------------------------------------------------------------------------------------------------------------
 
@@ -282,21 +287,27 @@ class Budget:
         self._engine = engine
         self._fail = fail
         self._limits = {
-            (venue, name): (rate, LimiterConfig(venue=venue, rates=rates).burst_of(name))
-            for venue, rates in RATES.items()
-            for name, rate in rates.items()
+            (venue, name): (rate, limits.burst_of(name))
+            for venue, limits in LIMITS.items()
+            for name, rate in limits.rates.items()
         }
         self._granted: dict[tuple[VenueId, str, float], deque[float]] = {}
-        self._pauses: dict[VenueId, list[tuple[float, float]]] = {venue: [] for venue in RATES}
+        self._pauses: dict[VenueId, list[tuple[float, float]]] = {venue: [] for venue in LIMITS}
         """From when on the limiter must know of each, and its end."""
         self.deaf_until: dict[str, float] = {}
-        self.total = dict.fromkeys(RATES, 0)
+        self.total = dict.fromkeys(LIMITS, 0)
 
     def clear(self) -> None:
-        """A limiter that was built anew begins with full buckets."""
+        """A process that was started anew begins with full buckets."""
         self._granted.clear()
+        self.deaf_until.clear()
         for pauses in self._pauses.values():
             pauses.clear()
+
+    def deafen(self, limiter: str) -> None:
+        self.deaf_until[limiter] = math.inf
+        pauses = self._pauses[VenueId(limiter.partition(".")[2])]
+        pauses[:] = [pause for pause in pauses if pause[0] < self._engine.now]
 
     def refused(self, refusal: RateLimited) -> None:
         """C6: the wait that a venue asks for. It counts once the limiter must have heard of it."""

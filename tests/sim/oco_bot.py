@@ -29,7 +29,7 @@ from core.messages import (
     Stop,
 )
 from core.order_tracker import OrderTracker
-from core.rate_limiter import LimiterConfig, RateLimiter
+from core.rate_limiter import Budget, LimiterConfig, RateLimiter
 from core.recovery import ledger_of, tracker_of
 from core.routing import FALLBACK, HEDGER, OCO_PAIR, QUOTER, RISK, TRACKER, recipients
 from core.trading_state import TradingStateMachine
@@ -43,6 +43,7 @@ from tests.sim.nemesis import Nemesis
 from tests.sim.oco_scenario import APEX, BURST_S, COLLAR_BPS, RATES, OcoScenario
 from tests.sim.oco_wire import ApexWire
 
+LIMITS = LimiterConfig(venue=APEX, rates=RATES, burst_s=BURST_S)
 GATEWAY, LIMITER, POLLER = f"order_gateway.{APEX}", f"rate_limiter.{APEX}", f"rest_poller.{APEX}"
 START_ORDER = (LIMITER, TRACKER, GATEWAY, POLLER, RISK, FALLBACK, OCO_PAIR)
 REBUILT_WITH = {LIMITER: (TRACKER, RISK, FALLBACK, OCO_PAIR), TRACKER: (RISK, FALLBACK, OCO_PAIR)}
@@ -116,6 +117,7 @@ class OcoBot:
         self._child_epoch = 0
         self._state_at_start = journal.fold()
         self._routes: dict[tuple[type[Message], bool], tuple[str, ...]] = {}
+        self._budget = Budget(LIMITS)
         self.nodes: dict[str, Node] = {}
         self.is_alive = True
         self.fallback = FallbackPolicy(tuple((APEX, channel) for channel in Channel), engine.now)
@@ -165,7 +167,7 @@ class OcoBot:
     def _make(self, name: str) -> Node:
         engine, route = self._engine, self._router(name)
         if name == LIMITER:
-            limiter = RateLimiter(LimiterConfig(venue=APEX, rates=RATES, burst_s=BURST_S))
+            limiter = RateLimiter(LIMITS, self._budget)
             return CoreNode(engine, name, limiter, route, limiter.deadline, spacing_s=0.001)
         if name == GATEWAY:
             return self._gateway()

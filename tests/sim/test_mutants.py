@@ -7,6 +7,9 @@ import pytest
 from tests.sim.kit import first_caught
 from tests.sim.mutants import MUTANTS
 
+pytestmark = pytest.mark.timeout(600)
+"""It only ends what hangs: on a busy machine a mutant takes minutes."""
+
 
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_planted_bug_is_caught(name: str) -> None:

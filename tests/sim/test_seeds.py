@@ -15,6 +15,8 @@ CHUNKS = 30
 COMMIT_SEEDS = 3_000
 NIGHT_SEEDS = 100_000
 NIGHT_CHUNKS = 200
+pytestmark = pytest.mark.timeout(600)
+"""It only ends what hangs: on a busy machine a chunk takes minutes."""
 is_night = pytest.mark.skipif(not os.environ.get("PERPFARM_NIGHT"), reason="heavy: make night sets PERPFARM_NIGHT")
 
 

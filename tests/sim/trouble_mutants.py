@@ -20,7 +20,7 @@ from core.messages import (
 )
 from core.order_tracker import OrderTracker
 from core.quoter import Quoter
-from core.rate_limiter import Command, RateLimiter
+from core.rate_limiter import Budget, Command, LimiterConfig, RateLimiter
 from core.risk_gate import Denial, RiskGate
 from core.trading_state import TradingStateMachine
 from core.types import ZERO, Liquidity, Priority, Side, Source, TradeId, VenueId
@@ -135,6 +135,13 @@ class _Impatient(RateLimiter):
         return super()._slow_down(msgspec.structs.replace(refusal, retry_after_s=min(refusal.retry_after_s or 1.0, 1.0)), now)
 
 
+class _Newborn(RateLimiter):
+    """Knows nothing of what its predecessor spent and was told."""
+
+    def __init__(self, config: LimiterConfig, _: Budget) -> None:
+        super().__init__(config)
+
+
 class _CancelsQueue(RateLimiter):
     """A cancel is a request like any other: it waits behind the reads, and out every pause."""
 
@@ -167,6 +174,9 @@ TROUBLE_MUTANTS: dict[str, Mutant] = {
     ),
     "never-rests": Mutant("a refused quote is tried again at once", Parts(quoter=_NeverRests), 60, since=30),
     "impatient": Mutant("a venue that asks us to wait is asked again after a second", Parts(limiter=_Impatient), 40),
+    "newborn-limiter": Mutant(
+        "a limiter built anew begins with full buckets and no pause", Parts(limiter=_Newborn), 60, since=290
+    ),
     "cancels-queue": Mutant("cancels wait behind reads, and until a 429 is over", Parts(limiter=_CancelsQueue), 60, since=160),
     "empty-book-ends": Mutant("an empty hedge book ends the hedge", Parts(planner=_EmptyBookIsTheEnd), 60, since=80),
     "meets-its-quote": Mutant("an unwind is sent while the quote may rest", Parts(planner=_MeetsItsQuote), 60, since=130),

@@ -201,6 +201,7 @@ class World:
             self._kill()
             return
         self.inspector.disturbed_at = self.engine.now
+        self.guard.crashed(name)
         self.engine.after(0.1 + 0.9 * self.nemesis.random.random(), self._rebuild, bot, dead)
 
     def _rebuild(self, bot: Bot, names: tuple[str, ...]) -> None:
