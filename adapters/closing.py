@@ -12,7 +12,18 @@ from typing import NamedTuple
 
 from adapters.journal import SqliteJournal
 from core.instrument import Instrument
-from core.messages import FetchFills, FillRecorded, FillReported, FillsFetched, OrderChanged, OrderReported, PlaceOrder
+from core.journal_state import FillKey, fill_key
+from core.messages import (
+    FetchFills,
+    FillRecorded,
+    FillReported,
+    FillsFetched,
+    OrderChanged,
+    OrderRejected,
+    OrderReported,
+    PlaceOrder,
+    SubmitNotSent,
+)
 from core.order import TrackedOrder
 from core.ports import JournalFailed, QueryLane, TradeLane
 from core.types import BPS, ZERO, ClientOrderId, OrderState, Role, Side, TimeInForce
@@ -40,13 +51,18 @@ class Leg(NamedTuple):
 
 
 class Closer:
-    """Reduce-only IOCs against the book; what they fill is noted so that the journal goes on explaining the positions."""
+    """Reduce-only IOCs against the book; what they fill is noted so that the journal goes on explaining the positions.
+
+    An order of which the venue has not said all stays open in the journal: the next run asks for it, as for any other.
+    """
 
     def __init__(self, journal: SqliteJournal, slippage_bps: Decimal, say: Say) -> None:
         self._journal = journal
         self._slippage_bps = slippage_bps
         self._say = say
         self._epoch: int | None = None
+        self._sent: list[tuple[Account, TrackedOrder]] = []
+        self._noted: set[FillKey] = set()
 
     def begin(self) -> None:
         """Raises JournalFailed."""
@@ -65,13 +81,14 @@ class Closer:
             return
         if not orders:
             return
-        sent = [(account, self._send(account, order)) for account, order in orders]
+        for account, order in orders:
+            self._sent.append((account, self._send(account, order)))
         time.sleep(PAUSE_S)
-        for account, tracked in sent:
-            _note_fills(account, tracked, self._journal)
+        self._note_outcomes()
 
     def finish(self) -> list[str]:
-        """What is left undone in the journal."""
+        """What is left undone in the journal. Fills that were not listed at first are looked for once more."""
+        self._note_outcomes()
         try:
             self._journal.flush()
         except JournalFailed as error:
@@ -111,11 +128,39 @@ class Closer:
     def _send(self, account: Account, order: PlaceOrder) -> TrackedOrder:
         tracked = TrackedOrder(order, time.monotonic())
         for event in account.trade.place(order):
-            if isinstance(event, OrderReported):
-                tracked.raise_filled(event.filled_quantity)
-                tracked.move(event.state)
+            match event:
+                case OrderReported():
+                    tracked.raise_filled(event.filled_quantity)
+                    tracked.move(event.state)
+                case OrderRejected():
+                    tracked.move(OrderState.REJECTED)
+                case SubmitNotSent():
+                    tracked.move(OrderState.DENIED)
+                case _:
+                    pass
+        self._note_end(tracked)
         self._say(f"{order.venue}: {order.side.value} {order.quantity} @ {order.price} sent to close")
         return tracked
+
+    def _note_outcomes(self) -> None:
+        """Of all orders that are not settled yet, by one read a venue."""
+        unsettled = [(account, order) for account, order in self._sent if not (order.is_closed and order.is_fully_recorded)]
+        for account in dict.fromkeys(account for account, _ in unsettled):
+            fills = _recent_fills(account)
+            for order in [order for each, order in unsettled if each is account]:
+                self._note_fills(order, fills)
+
+    def _note_fills(self, order: TrackedOrder, fills: Sequence[FillReported]) -> None:
+        for fill in fills:
+            if fill.client_order_id == order.place.client_order_id and fill_key(fill) not in self._noted:
+                self._noted.add(fill_key(fill))
+                order.record_fill(fill.quantity)
+                self._journal.note(FillRecorded(fill=fill, order=order.snapshot(), at=time.monotonic()))
+        self._note_end(order)
+
+    def _note_end(self, order: TrackedOrder) -> None:
+        if order.is_closed:
+            self._journal.note(OrderChanged(order=order.snapshot(), at=time.monotonic()))
 
 
 def closable(legs: Sequence[Leg]) -> list[Decimal]:
@@ -136,15 +181,9 @@ def _touch(leg: Leg) -> Decimal | None:
     return levels[0].price if levels else None
 
 
-def _note_fills(account: Account, tracked: TrackedOrder, journal: SqliteJournal) -> None:
-    place = tracked.place
-    query = FetchFills(venue=place.venue, symbol=place.symbol, lookback_s=FILL_LOOKBACK_S)
+def _recent_fills(account: Account) -> list[FillReported]:
+    """Empty where the read failed, too."""
+    instrument = account.instrument
+    query = FetchFills(venue=instrument.venue, symbol=instrument.symbol, lookback_s=FILL_LOOKBACK_S)
     fetched = [event for event in account.query.fetch_fills(query) if isinstance(event, FillsFetched)]
-    fills: list[FillReported] = [fill for event in fetched for fill in event.fills]
-    for fill in fills:
-        if fill.client_order_id == place.client_order_id:
-            tracked.record_fill(fill.quantity)
-            journal.note(FillRecorded(fill=fill, order=tracked.snapshot(), at=time.monotonic()))
-    if fills or not tracked.is_closed:
-        tracked.move(OrderState.EXPIRED)
-        journal.note(OrderChanged(order=tracked.snapshot(), at=time.monotonic()))
+    return [fill for event in fetched for fill in event.fills]

@@ -37,8 +37,9 @@ def flatten(config: Config, venues: Sequence[Venue], journal: SqliteJournal, say
         if len(refusals) == len(desks):
             raise refusals[0]
         _close_positions(desks, closer)
+        unwritten = closer.finish()
     unread = [desk.name for desk in desks if desk.position is None]
-    left = [line for desk in desks for line in desk.left(unread)] + closer.finish()
+    left = [line for desk in desks for line in desk.left(unread)] + unwritten
     for line in left:
         say(line)
     return EXIT_LEFT if left else EXIT_FLAT

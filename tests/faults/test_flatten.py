@@ -5,14 +5,16 @@ from __future__ import annotations
 from decimal import Decimal
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from adapters import closing, flatten
 from adapters.journal import SqliteJournal
 from core.config import parse_config
 from core.instrument import Instrument
-from core.messages import BookUpdated, FetchPosition, Message, PlaceOrder, QueryFailed
+from core.messages import BookUpdated, FetchFills, FetchPosition, FillRecorded, FillsFetched, Message, PlaceOrder, QueryFailed
 from core.ports import JournalFailed, VenueRefused, VenueUnreachable
+from core.recovery import explained_positions
 from core.types import ZERO, Side, VenueId
 from tests.faults.house import BACKPACK, BOT, GRVT, LocalVenue
 from tests.faults.rig import CONFIG
@@ -219,6 +221,48 @@ def test_notes_that_are_not_written_are_said(rig: Rig, monkeypatch: pytest.Monke
     """The venues are flat; the journal does not explain it, and the next preflight will ask."""
     Failing(rig.journal, "flush", monkeypatch, after=0, times=1)
     assert (3, (ZERO, ZERO), ["left: journal not written: disk full"]) == (rig.flatten(), rig.held, rig.left)
+
+
+def told_at_last(rig: Rig, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
+    """So many reads of the maker's fills fail, or show only what is old."""
+    genuine, reads = rig.maker.fetch_fills, iter(range(1_000))
+
+    def fetch(command: FetchFills) -> tuple[Message, ...]:
+        (answer,) = genuine(command)
+        assert isinstance(answer, FillsFetched)
+        match next(reads):
+            case number if number >= after:
+                return (answer,)
+            case number if number % 2:
+                return (msgspec.structs.replace(answer, fills=answer.fills[:1]),)
+            case _:
+                return (QueryFailed(venue=rig.maker.name, query="FetchFills", reason="planted", at=0.0),)
+
+    monkeypatch.setattr(rig.maker, "fetch_fills", fetch)
+
+
+@pytest.mark.parametrize(("after", "is_settled"), [(0, True), (1, True), (1_000, False)])
+def test_the_next_run_finds_every_position_explained(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, after: int, is_settled: bool
+) -> None:
+    """A history that lags behind its fills is read once more. What it owes even then is asked for by the next run, not taken for nothing."""
+    for venue in (rig.maker, rig.hedge):
+        (fetched,) = venue.fetch_fills(FetchFills(venue=venue.name, symbol=venue.symbol, lookback_s=60.0))
+        assert isinstance(fetched, FillsFetched)
+        rig.journal.note(FillRecorded(fill=fetched.fills[0], order=None, at=0.0))
+    told_at_last(rig, monkeypatch, after)
+    assert (0, (ZERO, ZERO)) == (rig.flatten(), rig.held)
+    state = rig.journal.fold()
+    explained = explained_positions(state, [rig.maker.instrument, rig.hedge.instrument])
+    assert [True, True] == [abs(each.quantity) <= each.slack for each in explained.values()]
+    assert is_settled is not bool(state.unsettled)
+
+
+def test_an_order_that_was_refused_is_no_open_question(rig: Rig) -> None:
+    """The second try closes the leg; the journal has an end for both."""
+    rig.maker.faults.append("refuse")
+    assert (0, (ZERO, ZERO)) == (rig.flatten(), rig.held)
+    assert () == rig.journal.fold().unsettled
 
 
 # ---- one venue -------------------------------------------------------------------------------------------------------------------
