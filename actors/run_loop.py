@@ -48,6 +48,7 @@ STOP_CHECK_S = 0.1
 STOP_REPEAT_S = 1.0
 """An actor that was being rebuilt when the stop was told has to hear it, too."""
 KILL_SWITCH_S = 0.25
+KILL_REPEAT_S = 1.0
 TIDY_S = 600.0
 HEALTH_S = 0.9
 STOCK_S = 0.45
@@ -110,7 +111,7 @@ class RunLoop:
         self._tidied_at = time.monotonic()
         self._clocks = {each.venue: ClockWatch(each.venue) for each in self._venues}
         self._kill_asked_at = float("-inf")
-        self._is_kill_told = False
+        self._is_thrown = False
         self._kill_trouble = ""
         self._started_at = time.monotonic()
         self._state = TradingState.STARTING
@@ -198,21 +199,28 @@ class RunLoop:
             self._tidy()
 
     def _look_at_kill_switch(self, now: float) -> None:
-        """Thrown once, it halts for good: nothing but cancels leaves this process any more. Where it cannot be told whether it is, a person
-        is, once, and again when that changes."""
-        if self._is_kill_told or now - self._kill_asked_at < KILL_SWITCH_S:
+        """Thrown once, it halts for good: nothing but cancels leaves this process any more. It is told until trading is halted, since a judge
+        that is being built anew hears of nothing."""
+        if self._is_thrown and self._state is TradingState.HALTED:
+            return
+        if now - self._kill_asked_at < (KILL_REPEAT_S if self._is_thrown else KILL_SWITCH_S):
             return
         self._kill_asked_at = now
-        trouble = ""
+        self._is_thrown = self._is_thrown or self._read_kill_switch(now)
+        if self._is_thrown:
+            self._route(Alert(level="critical", key="halt", text="the kill switch was thrown", at=now))
+
+    def _read_kill_switch(self, now: float) -> bool:
+        """Where it cannot be told whether it is thrown, a person is, once, and again when that changes."""
+        is_thrown, trouble = False, ""
         try:
-            self._is_kill_told = self._is_killed()
+            is_thrown = self._is_killed()
         except OSError as error:
             trouble = error.strerror or str(error)
         if trouble != self._kill_trouble:
             self._kill_trouble = trouble
             self._alert_kill_switch(trouble, now)
-        if self._is_kill_told:
-            self._route(Alert(level="critical", key="halt", text="the kill switch was thrown", at=now))
+        return is_thrown
 
     def _alert_kill_switch(self, trouble: str, now: float) -> None:
         if trouble:

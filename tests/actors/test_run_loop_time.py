@@ -47,12 +47,16 @@ class Stage:
         watch: Any = self
         self.is_killed: Callable[[], bool] = lambda: False
         self.routed: list[Message] = []
+        self.is_halted = False
         self.loop = RunLoop(watch, self.inbox, self._route, venues, self._dump, dict, self._is_killed)
 
     def _route(self, message: Message) -> None:
         self.routed.append(message)
-        if isinstance(message, Stop):
-            self.inbox.tell(TradingStateChanged(state=TradingState.STOPPING, reason="test", at=self.now))
+        if isinstance(message, Alert) and message.key == "halt":
+            self.is_halted = True
+        if isinstance(message, Stop) or self.is_halted:
+            state = TradingState.HALTED if self.is_halted else TradingState.STOPPING
+            self.inbox.tell(TradingStateChanged(state=state, reason="test", at=self.now))
 
     def _is_killed(self) -> bool:
         return self.is_killed()

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from core.messages import OrderDenied, Tick, TradingStateChanged
+from core.messages import Alert, OrderDenied, Tick, TradingStateChanged
 from core.routing import HEDGER, QUOTER, RECORDER, RISK, TRACKER
 from core.types import ClientOrderId, TradingState
 from tests.faults.house import GRVT, GUARD_S, House
@@ -76,6 +76,20 @@ def test_it_works_while_an_actor_hangs(tmp_path: Path, monkeypatch: pytest.Monke
         until(lambda: is_halted(run), "HALTED")
         assert_nothing_more_is_sent(run, house)
         assert run.end() in (0, 3)
+    assert_adds_up(house)
+
+
+def test_a_judge_that_never_heard_of_it_is_told_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It crashes with the word still in its inbox; its successor knows nothing, and nobody has halted the gateways."""
+    quicken(monkeypatch)
+    saboteur, house = Saboteur(monkeypatch), House()
+    with running(tmp_path, house, monkeypatch) as run:
+        until(lambda: house.maker.open_orders, "a quote")
+        saboteur.plant(Fault(RISK, Alert.__name__))
+        throw(tmp_path)
+        until(lambda: is_halted(run) and not house.maker.open_orders, "HALTED")
+        assert_nothing_more_is_sent(run, house)
+        assert (1, True) == (saboteur.times(RISK), run.end() in (0, 3))
     assert_adds_up(house)
 
 
