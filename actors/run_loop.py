@@ -104,6 +104,7 @@ class RunLoop:
         self._inbox = inbox
         self._route = route
         self._venues = tuple(venues)
+        self._lot = max(each.instrument.lot_size for each in self._venues)
         self._write_health = write_health
         self._metrics = metrics
         self._is_killed = is_killed
@@ -303,8 +304,9 @@ class RunLoop:
         return self._state in (TradingState.STOPPING, TradingState.HALTED) and all(state == "running" for state in lanes)
 
     def _is_cancel_due(self, waited_s: float) -> bool:
-        """By the quoter's own cancels all should be closed by now. Not while a hedge may be under way."""
-        return not self._is_clean() and self.residue.is_hedged and waited_s > CANCEL_ALL_AFTER_S
+        """By the quoter's own cancels all should be closed by now. Not while a hedge may be under way, or what rests may be a stop."""
+        is_harmless = self.residue.is_hedged and (self.residue.is_known or len(self._venues) > 1)
+        return not self._is_clean() and is_harmless and waited_s > CANCEL_ALL_AFTER_S
 
     def _is_clean(self) -> bool:
         """Every order there is was known when the tracker said that none is open."""
@@ -315,12 +317,10 @@ class RunLoop:
         return self._is_hastened and (self._knows_every_quote or drained_s > HASTE_LIMIT_S)
 
     def _cancel_what_rests(self) -> None:
-        """Quotes must not rest unattended. On a single venue what rests may be the stop of a held position, which must."""
+        """Quotes must not rest unattended; the stop of a held position must."""
         if self._failure is None and self._is_clean():
             return
-        if len(self._venues) == 1 and not self.residue.is_known:
-            self.residue = self._look_for_residue()
-        is_stop_at_stake = len(self._venues) == 1 and bool(self.residue.positions)
+        is_stop_at_stake = len(self._venues) == 1 and self._is_anything_held()
         if self._failure is not None:
             self._calm_cores(self._failure, is_stop_at_stake=is_stop_at_stake)
         if not is_stop_at_stake:
@@ -328,6 +328,15 @@ class RunLoop:
         self._settle_lanes()
         self._is_final = self._knows_every_quote
         self.residue = self._look_for_residue()
+
+    def _is_anything_held(self) -> bool:
+        """By the tracker; where it is gone, by the gateway too, which has counted the same fills."""
+        if self.residue.is_known:
+            return bool(self.residue.positions)
+        answers = self._ask(HEALTH_S, (*TRACKERS, *LANES))
+        self.residue = self._residue_in(answers)
+        counted = [] if self.residue.is_known else [cast(Decimal, each.facts["net"]) for each in answers if "net" in each.facts]
+        return bool(self.residue.positions) or any(abs(net) >= self._lot for net in counted)
 
     def _calm_cores(self, reason: str, *, is_stop_at_stake: bool) -> None:
         """Those that are well would quote on: nobody has halted them after an error of this thread, or where the judge itself is gone. A hedge
@@ -354,8 +363,7 @@ class RunLoop:
 
     def _residue_in(self, answers: Sequence[ActorAnswer]) -> Residue:
         facts = next((answer.facts for answer in answers if answer.health.name == TRACKER), {})
-        lot = max(each.instrument.lot_size for each in self._venues)
-        return Residue.of(facts, [each.venue for each in self._venues], lot, before=self.residue)
+        return Residue.of(facts, [each.venue for each in self._venues], self._lot, before=self.residue)
 
     @property
     def failure(self) -> str | None:

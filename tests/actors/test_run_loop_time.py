@@ -212,3 +212,25 @@ def test_an_error_of_the_main_thread_leaves_a_held_bracket_its_stop(
     code = stage.loop.run()
     sent = [type(each).__name__ for each in stage.routed if isinstance(each, (Alert, CancelAll, Stop))]
     assert (EXIT_FAILED, "the main thread: ZeroDivisionError: division by zero", expected) == (code, stage.loop.failure, sent)
+
+
+@pytest.mark.parametrize(("net", "expected"), [("0.1", ["Alert"]), ("0.009", ["Stop", "CancelAll"])], ids=["held", "flat"])
+def test_a_bracket_whose_tracker_is_gone_keeps_the_stop_of_what_the_gateway_holds(
+    clock: Callable[[Stage], Stage], net: str, expected: list[str]
+) -> None:
+    """Nobody has asked the tracker before it failed for good. The gateway has counted the same fills."""
+    stage = clock(Stage((TRACKER,), places=(GRVT,)))
+    stage.facts[LANES[0]] = {"net": Decimal(net)}
+    stage.loop.fail("order_tracker: gone")
+    code = stage.loop.run()
+    sent = [type(each).__name__ for each in stage.routed if isinstance(each, (Alert, CancelAll, Stop))]
+    assert (EXIT_FAILED, expected, False) == (code, sent, stage.loop.residue.is_known)
+
+
+def test_a_drain_that_knows_nothing_takes_no_stop_away(clock: Callable[[Stage], Stage]) -> None:
+    """The tracker is silent from the signal on; the pair itself is told to end, and may."""
+    stage = clock(Stage((TRACKER,), places=(GRVT,)))
+    stage.facts[LANES[0]] = {"net": Decimal("0.1")}
+    stage.loop.stop("SIGTERM", BEGAN)
+    code = stage.loop.run()
+    assert (EXIT_EXPOSED, []) == (code, [each for each in stage.routed if isinstance(each, CancelAll)])
