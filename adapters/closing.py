@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from adapters.journal import SqliteJournal
+from adapters.run_signals import held_back
 from core.instrument import Instrument
 from core.journal_state import FillKey, fill_key
 from core.messages import (
@@ -69,7 +70,8 @@ class Closer:
         self._epoch = self._journal.begin_epoch()
 
     def close(self, legs: Sequence[Leg]) -> None:
-        """One order a leg. All are durable before the first is sent: a journal that fails leaves no leg without the other."""
+        """One order a leg. All are durable before the first is sent, and sent before a signal ends this: none of it leaves a leg without the
+        other."""
         priced = [leg._replace(touch=_touch(leg)) for leg in legs]
         for leg in priced:
             if leg.touch is None:
@@ -81,8 +83,9 @@ class Closer:
             return
         if not orders:
             return
-        for account, order in orders:
-            self._sent.append((account, self._send(account, order)))
+        with held_back():
+            for account, order in orders:
+                self._sent.append((account, self._send(account, order)))
         time.sleep(PAUSE_S)
         self._note_outcomes()
 

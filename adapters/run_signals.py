@@ -11,7 +11,8 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 HARD_EXIT_S = 15.0
@@ -19,6 +20,20 @@ HASTEN_AFTER_S = 1.0
 """A closed terminal is told twice within milliseconds, by its shell and by the kernel, and a hand may hit Ctrl-C twice: one wish each."""
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """The last is a terminal that was closed; ``nohup`` has it ignored, and that stays."""
+
+
+@contextmanager
+def held_back() -> Iterator[None]:
+    """Main thread only. A stop signal takes effect at the end of the block: for what may not be left half done."""
+    came: list[int] = []
+    before = {number: signal.signal(number, lambda number, _: came.append(number)) for number in STOP_SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for late in came:
+            signal.raise_signal(late)
 
 
 def _nobody(*_: object) -> None:

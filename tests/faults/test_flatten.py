@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from decimal import Decimal
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from adapters import closing, flatten
 from adapters.journal import SqliteJournal
+from adapters.run_signals import STOP_SIGNALS
 from core.config import parse_config
 from core.instrument import Instrument
 from core.messages import BookUpdated, FetchFills, FetchPosition, FillRecorded, FillsFetched, Message, PlaceOrder, QueryFailed
@@ -175,6 +177,25 @@ def test_an_order_that_comes_late_is_cancelled_too(rig: Rig) -> None:
 
     rig.hedge.place = late  # type: ignore[method-assign]
     assert (0, (ZERO, ZERO), []) == (rig.flatten(), rig.held, rig.resting)
+
+
+@pytest.mark.parametrize("number", STOP_SIGNALS, ids=lambda number: number.name)
+def test_a_signal_between_two_legs_leaves_none_alone(rig: Rig, monkeypatch: pytest.MonkeyPatch, number: signal.Signals) -> None:
+    """A terminal that is closed while the first order waits for its answer: the second leaves, then the signal does what it always does."""
+    place = rig.maker.place
+
+    def interrupted(order: PlaceOrder) -> tuple[Message, ...]:
+        signal.raise_signal(number)
+        return place(order)
+
+    monkeypatch.setattr(rig.maker, "place", interrupted)
+    before = signal.signal(number, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            rig.flatten()
+    finally:
+        signal.signal(number, before)
+    assert (ZERO, ZERO) == rig.held
 
 
 # ---- the journal -----------------------------------------------------------------------------------------------------------------
