@@ -89,7 +89,7 @@ class WallClock:
     """Monotonic seconds of this process to wall milliseconds (reports only), by the offset between the two clocks.
 
     The offset is taken anew when it has moved by more than ``STEP_MS``: the machine was suspended, or its clock was set. What happened
-    before the last look at the old offset keeps it.
+    before the last look at the old offset keeps it. A time that is yet to come is one of before a reboot, and told as now.
     """
 
     def __init__(self, wall_ns: Callable[[], int] = time.time_ns, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -101,6 +101,7 @@ class WallClock:
 
     def __call__(self, at: float) -> int:
         self._look()
+        at = min(at, self._monotonic())
         return int(at * 1000) + (self._offset_ms if at > self._former_until else self._former_ms)
 
     def _look(self) -> None:

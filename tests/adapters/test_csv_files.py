@@ -213,9 +213,17 @@ def test_times_follow_a_wall_clock_that_steps(step_s: float) -> None:
     assert [1_700_000_015_000 + round(step_s * 1000), 1_700_000_005_000] == [clocks.wall(1_015.0), clocks.wall(1_005.0)]
 
 
+def test_a_time_that_is_yet_to_come_is_told_as_now() -> None:
+    """The journal keeps the monotonic time of a fill that the files lost with the power; since the reboot that clock counts from zero."""
+    clocks = Clocks()
+    clocks.pass_by(10.0)
+    assert 1_700_000_010_000 == clocks.wall(2_592_000.0)
+
+
 def test_times_keep_their_distances_while_the_clocks_agree() -> None:
     """A wall clock that wanders by less than a step does not show in the lags."""
     clocks = Clocks()
+    clocks.pass_by(10.0)
     clocks.wall_s += 0.04
     assert [1_700_000_005_000, 1_700_000_006_000] == [clocks.wall(1_005.0), clocks.wall(1_006.0)]
 
@@ -223,6 +231,7 @@ def test_times_keep_their_distances_while_the_clocks_agree() -> None:
 def test_a_process_that_was_held_between_two_looks_saw_no_step() -> None:
     """Stopped, or kept from the processor, after it had read one clock and before the other."""
     clocks = Clocks()
+    clocks.pass_by(10.0)
     clocks.pause_s = 1.0
     assert 1_700_000_005_000 == clocks.wall(1_005.0)
 
