@@ -54,6 +54,8 @@ HEALTH_S = 0.9
 STOCK_S = 0.45
 """A dump that is asked for while the round of a drain waits for somebody stuck comes after it, and within 2 s."""
 SETTLE_S = 1.0
+SETTLE_FAILED_S = 6.0
+"""A cancel may be queued behind the longest call of its lane. No signal has set the hard exit going where a run fails by itself."""
 SETTLE_ROUND_S = 0.2
 TRACKERS, LANES = ("order_tracker",), ("rate_limiter", "trade_lane")
 
@@ -325,7 +327,7 @@ class RunLoop:
             self._calm_cores(self._failure, is_stop_at_stake=is_stop_at_stake)
         if not is_stop_at_stake:
             self._cancel_all()
-        self._settle_lanes()
+        self._settle_lanes(SETTLE_S if self._stop_reason is not None else SETTLE_FAILED_S)
         self._is_final = self._knows_every_quote
         self.residue = self._look_for_residue()
 
@@ -351,9 +353,9 @@ class RunLoop:
             self._route(CancelAll(venue=each.venue, symbol=each.instrument.symbol))
             self._route(FetchOpenOrders(venue=each.venue, symbol=each.instrument.symbol))
 
-    def _settle_lanes(self) -> None:
-        """Until the trade lanes have sent what was asked of them; at most a second."""
-        deadline = time.monotonic() + SETTLE_S
+    def _settle_lanes(self, limit_s: float = SETTLE_S) -> None:
+        """Until the trade lanes have sent what was asked of them."""
+        deadline = time.monotonic() + limit_s
         while time.monotonic() < deadline and any(map(_is_at_work, self._ask(SETTLE_ROUND_S, LANES))):
             self._watch.wait(0.02)
 

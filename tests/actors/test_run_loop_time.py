@@ -14,6 +14,7 @@ import pytest
 
 from actors import run_loop
 from actors.base import CrashReport
+from actors.children import LONGEST_TRADE_CALL_S
 from actors.mailbox import Addresses
 from actors.run_loop import EXIT_EXPOSED, EXIT_FAILED, ControlInbox, RunLoop, VenueSymbol
 from actors.supervision import STEP_S, STOP_DEADLINE_S, STOP_LEAST_S, STOPS_IN_FULL, ActorAnswer
@@ -234,3 +235,17 @@ def test_a_drain_that_knows_nothing_takes_no_stop_away(clock: Callable[[Stage], 
     stage.loop.stop("SIGTERM", BEGAN)
     code = stage.loop.run()
     assert (EXIT_EXPOSED, []) == (code, [each for each in stage.routed if isinstance(each, CancelAll)])
+
+
+@pytest.mark.parametrize(("is_stopped", "is_awaited"), [(False, True), (True, False)])
+def test_a_run_that_fails_waits_for_the_call_its_cancel_is_queued_behind(
+    clock: Callable[[Stage], Stage], is_stopped: bool, is_awaited: bool
+) -> None:
+    """A gateway is in a call of five seconds: to leave before it ends is to leave the quote. After a signal the hard exit is near."""
+    stage = clock(Stage(LANES[:1]))
+    if is_stopped:
+        stage.loop.stop("SIGTERM", BEGAN)
+    stage.due = [(BEGAN + LONGEST_TRADE_CALL_S, lambda: setattr(stage, "stuck", ()))]
+    stage.loop.fail("risk: gone")
+    stage.loop.run()
+    assert is_awaited is (stage.stuck == ())
