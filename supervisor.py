@@ -29,7 +29,7 @@ from adapters.config_file import load_config
 from adapters.csv_files import CsvFiles, CsvUnusable, WallClock, write_atomically
 from adapters.event_log import EventLog
 from adapters.flatten import flatten
-from adapters.journal import JournalCorrupt, SqliteJournal
+from adapters.journal import JournalCorrupt, SqliteJournal, read_state
 from adapters.lock import AlreadyRunning, SingleInstance
 from adapters.logs import LogHandle, setup_logging
 from adapters.memory import give_back_memory
@@ -153,8 +153,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _doctor(arguments: argparse.Namespace) -> int:
     config = load_config(arguments.config, {})
-    path = Path(config.run.state_dir) / "journal.sqlite"
-    state = SqliteJournal(path).fold() if path.exists() else None
+    state = read_state(Path(config.run.state_dir) / "journal.sqlite")
     return 0 if doctor(config, open_venues(config, _credentials(arguments)), state) else EXIT_REFUSED
 
 

@@ -34,6 +34,7 @@ FIRST_CLIENT_ID_MAX = 2**31
 
 LOCK_LIMIT_S = 3.0
 """Who only reads, flushes or closes waits no longer for a commit of another thread: the main loop does so, too, and a disk may hang."""
+DAMAGED_LOOKS = 3
 NOTES_QUEUED_MAX = 500
 _DELETE_CHUNK = 2_000
 CACHE_KIB = 128
@@ -223,6 +224,15 @@ class SqliteJournal:
                 self._transact([(_DELETE, (self._droppable_below, _DELETE_CHUNK))])
                 if self._connection.total_changes == before:
                     self._droppable_below = 0
+
+
+def read_state(path: Path) -> JournalState | None:
+    """Of a journal that a running bot may be writing, None where there is none. Raises what opening it raises: while the log begins anew it
+    looks damaged, so that is believed after the third look."""
+    for _ in range(DAMAGED_LOOKS - 1):
+        with suppress(JournalCorrupt):
+            return SqliteJournal(path).fold() if path.exists() else None
+    return SqliteJournal(path).fold()
 
 
 def _inserts(rows: list[_Row], first_seq: int) -> list[tuple[str, tuple[object, ...]]]:

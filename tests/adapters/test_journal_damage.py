@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from adapters.journal import JournalCorrupt
+from adapters import journal
+from adapters.journal import JournalCorrupt, read_state
+from adapters.wal_check import find_wal_damage
 from core.ports import JournalFailed
 from tests.adapters.test_journal import (
     FRAME,
@@ -90,6 +92,26 @@ def test_a_byte_flipped_anywhere_never_gives_another_state(tmp_path: Path, suffi
         if outcome(damaged) not in [states[-1], None, *(states[-2:-1] if is_last_frame else [])]:
             different.append(offset)
     assert [] == different
+
+
+@pytest.mark.parametrize(("looks", "is_believed"), [(2, False), (3, True)])
+def test_who_only_looks_believes_in_damage_at_the_third_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, looks: int, is_believed: bool
+) -> None:
+    """A log that a running bot begins anew while it is read looks as if a frame of it were damaged."""
+    path, states = killed_journal(tmp_path, orders=3, commits=3)
+    seen = ["frame 138 is damaged and later frames are whole"] * looks
+    monkeypatch.setattr(journal, "find_wal_damage", lambda wal: seen.pop() if seen else find_wal_damage(wal))
+    if is_believed:
+        with pytest.raises(JournalCorrupt, match="frame 138"):
+            read_state(path)
+    else:
+        assert states[-1] == read_state(path)
+
+
+def test_there_is_no_state_without_a_journal(tmp_path: Path) -> None:
+    """And none is made by looking."""
+    assert (None, []) == (read_state(tmp_path / "journal.sqlite"), list(tmp_path.iterdir()))
 
 
 def test_an_older_schema_is_refused_by_name(tmp_path: Path) -> None:
