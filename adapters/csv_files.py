@@ -251,7 +251,8 @@ def _known_fills(path: Path) -> set[tuple[str, str]]:
         return set()
     columns = FILLS_HEADER.split(",")
     venue, trade = columns.index("venue"), columns.index("trade_id")
-    rows = (row for row in csv.reader(lines) if len(row) == len(columns))
+    # Line by line: none of ours has a newline in a field, and a quotation mark that a hand left open must not take in all that follows.
+    rows = (row for line in lines for row in csv.reader([line]) if len(row) == len(columns))
     return {(row[venue], row[trade]) for row in rows}
 
 

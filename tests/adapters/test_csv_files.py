@@ -115,6 +115,17 @@ def test_torn_last_line_is_cut_off_at_restart(tmp_path: Path, tail: str) -> None
     assert ["3", "5"] == [row["cycle_id"] for row in rows(tmp_path / "cycles.csv")]
 
 
+def test_a_quotation_mark_left_open_by_hand_hides_no_fill(tmp_path: Path) -> None:
+    """Each fill stays known, so that none is written twice."""
+    event = fill(Role.MAKER, Side.BUY, "0.10", "3000.00", cycle_id=3, at=1.0)
+    open_files(tmp_path).fill(event)
+    path = tmp_path / "fills.csv"
+    header, line = path.read_text().splitlines()
+    path.write_text("\n".join([header, '"a note', line, *["x" * 1_000] * 200, ""]))
+    open_files(tmp_path).fill(event)
+    assert 1 == path.read_text().count(line)
+
+
 def test_torn_header_is_written_anew(tmp_path: Path) -> None:
     """Killed during the very first line."""
     (tmp_path / "cycles.csv").write_text("cycle_id,sta")
