@@ -35,9 +35,9 @@ def venue_names(config: Config) -> tuple[str, ...]:
 
 
 def claims(config: Config, credentials: Mapping[str, str]) -> list[Claim]:
-    """What this run must hold alone: each venue's account and the traded asset."""
-    names = venue_names(config)
-    return [Claim(name, credentials.get(ACCOUNT_NAMES.get(name, ""), ""), config.strategy.ticker) for name in names]
+    """What this run must hold alone: each venue's account and the traded asset, which venues find in any case of its letters."""
+    names, asset = venue_names(config), config.strategy.ticker.upper()
+    return [Claim(name, credentials.get(ACCOUNT_NAMES.get(name, ""), ""), asset) for name in names]
 
 
 def open_venues(config: Config, credentials: Mapping[str, str]) -> list[Venue]:

@@ -125,12 +125,12 @@ def test_a_run_that_is_killed_again_and_again_still_adds_up(world: World) -> Non
     assert (sorted(ledger.fills), ledger.volume("grvt")) == (sorted(world.fills_csv()), world.paired_quantity())
 
 
-@pytest.mark.parametrize("folder", ["state", "other"])
-def test_a_second_instance_exits_4_and_asks_the_venues_nothing(world: World, folder: str) -> None:
+@pytest.mark.parametrize(("folder", "ticker"), [("state", "ETH"), ("other", "ETH"), ("other", "eth")])
+def test_a_second_instance_exits_4_and_asks_the_venues_nothing(world: World, folder: str, ticker: str) -> None:
     """The same state folder, or another one with the same accounts; the first is held still so that no request is its own."""
     first = world.run()
     world.until_quoting()
-    world.write_config(change=lambda text: text.replace('"state"', f'"{folder}"'))
+    world.write_config(change=lambda text: text.replace('"state"', f'"{folder}"').replace('"ETH"', f'"{ticker}"'))
     first.send(signal.SIGSTOP)
     until(lambda: stopped(first.pid), "the first instance to hold still")
     before = world.venues.get("/requests")
