@@ -131,8 +131,8 @@ def _problems(config: Config) -> list[str]:
         found.append(f"strategy.ticker: {strategy.ticker!r} is not a ticker; accepted: the base asset's name such as ETH")
     if config.run.iterations < 0:
         found.append("run.iterations: accepted: 0 (until stopped) or a positive number of cycles")
-    if not config.run.state_dir:
-        found.append("run.state_dir: accepted: a folder that this process may write")
+    if not config.run.state_dir or not config.run.state_dir.isprintable():
+        found.append("run.state_dir: accepted: a folder that this process may write, no control characters in its name")
     found += _unserved(config)
     return found + (_hedge_problems(strategy) if strategy.kind == "hedge" else _bracket_problems(strategy))
 

@@ -10,6 +10,9 @@ from decimal import Decimal, InvalidOperation
 
 from msgspec import inspect
 
+NUMBER_LIMIT, DECIMAL_PLACES = 10**10, 18
+"""Numbers stay below the one and decimals within the other: 28 digits in all, which arithmetic keeps exactly. Beyond them it raises."""
+
 
 def misfits(value: object, kind: inspect.Type, path: str = "") -> Iterator[str]:
     """One line for each place where ``value`` does not have the shape of ``kind``; an empty iterator means that it converts."""
@@ -53,19 +56,20 @@ def _fits(value: object, kind: inspect.Type) -> bool:
         case inspect.IntType():
             return isinstance(value, int)
         case inspect.FloatType():
-            return isinstance(value, int | float)
+            return isinstance(value, int | float) and abs(value) < NUMBER_LIMIT
         case inspect.DecimalType():
-            return isinstance(value, str) and _is_finite(value)
+            return isinstance(value, str) and _is_decimal(value)
         case inspect.UnionType():
             return value is None
         case _:
             return False
 
 
-def _is_finite(text: str) -> bool:
+def _is_decimal(text: str) -> bool:
     try:
-        return Decimal(text).is_finite()
-    except InvalidOperation:
+        value = Decimal(text)
+        return value.copy_abs() < NUMBER_LIMIT and round(value, DECIMAL_PLACES) == value
+    except InvalidOperation:  # Not a number, or one that says so.
         return False
 
 
@@ -81,9 +85,9 @@ def accepted(kind: inspect.Type) -> str:
         case inspect.IntType():
             return "a whole number"
         case inspect.FloatType():
-            return "a number"
+            return "a number below 1e10"
         case inspect.DecimalType():
-            return 'a decimal string such as "0.10"'
+            return 'a decimal string such as "0.10", below 1e10, 18 decimals at most'
         case inspect.VarTupleType():
             return f"a list, each {accepted(kind.item_type)}"
         case inspect.DictType():

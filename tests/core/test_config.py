@@ -206,6 +206,26 @@ def test_a_string_that_is_no_finite_number_is_refused_by_name(key: str, value: s
     assert (True, True) == (f"strategy.{key}: '{value}'" in line, "accepted: " in line)
 
 
+@pytest.mark.parametrize("key", DECIMALS)
+@pytest.mark.parametrize("value", ["1e10", "-1e30", "1e999999", "1e9999999", "1e-19", "1." + 40 * "1"])
+def test_a_decimal_that_arithmetic_would_not_keep_is_refused_by_name(key: str, value: str) -> None:
+    """What is too large raises once the preflight multiplies it, and what has too many digits is rounded."""
+    line = refusal(changed(HEDGE, ("strategy", key), value=value))
+    assert (True, True) == (f"strategy.{key}: '{value}'" in line, "accepted: " in line)
+
+
+def test_a_decimal_as_large_and_fine_as_arithmetic_keeps_is_accepted() -> None:
+    value = f"{10**10 - 1}.{18 * '9'}"
+    assert value == str(parse(changed(HEDGE, ("strategy", "max_position"), value=value)).strategy.max_position)
+
+
+@pytest.mark.parametrize("value", [math.inf, math.nan, 1e10, 10**400])
+def test_a_rate_that_is_no_sensible_number_is_refused_by_name(value: float) -> None:
+    """An endless rate would leave the bucket of a limiter without a number of tokens."""
+    tree = changed(HEDGE, ("venues", "grvt"), value={"limits": {"create": value}})
+    assert "venues.grvt.limits.create: " in refusal(tree)
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [
@@ -219,6 +239,7 @@ def test_a_string_that_is_no_finite_number_is_refused_by_name(key: str, value: s
         ("fill_timeout_s", 0),
         ("fill_timeout_s", -1),
         ("fill_timeout_s", math.nan),
+        ("fill_timeout_s", 10**400),
         ("max_hold_s", math.inf),
         ("hedge_slippage_bps", []),
         ("hedge_slippage_bps", ["40", "20"]),
@@ -261,7 +282,14 @@ def test_native_oco_is_off_and_accepted_only_where_the_venue_can(venue: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("path", "value"), [(("run", "iterations"), -1), (("run", "state_dir"), ""), (("run", "log_level"), "LOUD")]
+    ("path", "value"),
+    [
+        (("run", "iterations"), -1),
+        (("run", "state_dir"), ""),
+        (("run", "state_dir"), "a\0b"),
+        (("run", "state_dir"), "a\nb"),
+        (("run", "log_level"), "LOUD"),
+    ],
 )
 def test_each_value_of_the_run_out_of_range_is_named(path: tuple[str, ...], value: object) -> None:
     line = refusal(changed(HEDGE, path, value=value))
