@@ -29,8 +29,8 @@ class VenueTotals(NamedTuple):
 
 
 class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """``attempts`` are the finished ones, and ``intended`` and ``filled_of_intended`` theirs. ``filled``: by all maker orders, also those of
-    an attempt that a stop ended or an earlier life began. Quantities base; ``net_usd`` counts covered fills only; times in seconds.
+    """``attempts`` are the finished ones, and ``intended`` and ``filled_of_intended`` theirs. ``filled``: by all maker orders and entries, also
+    those of an attempt that a stop ended or an earlier life began. Quantities base; ``net_usd`` counts covered fills only; times in seconds.
 
     ``cost_per_million`` is USD lost per $1M traded on both venues together, negative = gained.
     """
@@ -177,7 +177,7 @@ class RunTotals:
         self._venues[fill.venue] = known._replace(
             volume=known.volume + fill.price * fill.quantity * fx, fees=known.fees + fill.fee * fx
         )
-        if order.role is not Role.MAKER:
+        if order.role not in (Role.MAKER, Role.ENTRY):
             return
         self._filled += fill.quantity
         attempt = self._attempts.get((order.cycle_id, fill.side))

@@ -27,15 +27,23 @@ class Run:
         for row in self.ledger.handle(event):
             self.totals.handle(row)
 
-    def attempt(self, cycle_id: int, *, filled: str = "0", hedged: str = "0", side: Side = Side.BUY) -> None:
+    def attempt(
+        self,
+        cycle_id: int,
+        *,
+        filled: str = "0",
+        hedged: str = "0",
+        side: Side = Side.BUY,
+        roles: tuple[Role, Role] = (Role.MAKER, Role.HEDGE),
+    ) -> None:
         """One attempt at 0.10, from its start at 0 s to its end; fills come 2 s after the start."""
         begin = started(cycle_id, side)
         self.ledger.handle(begin)
         self.totals.handle(begin)
         if D(filled):
-            self.fill(fill(Role.MAKER, side, filled, "3000", cycle_id=cycle_id, at=2.0, fee="-0.01"))
+            self.fill(fill(roles[0], side, filled, "3000", cycle_id=cycle_id, at=2.0, fee="-0.01"))
         if D(hedged):
-            self.fill(fill(Role.HEDGE, side.opposite, hedged, "3000", cycle_id=cycle_id, at=2.1, fee="0.16"))
+            self.fill(fill(roles[1], side.opposite, hedged, "3000", cycle_id=cycle_id, at=2.1, fee="0.16"))
         self.totals.handle(
             AttemptFinished(
                 cycle_id=cycle_id,
@@ -73,6 +81,16 @@ def test_what_no_finished_attempt_intended_does_not_raise_the_fill_rate(cycle_id
     run.totals.handle(started(2, Side.BUY))
     run.fill(fill(Role.MAKER, Side.BUY, "0.10", "3000", cycle_id=cycle_id, at=2.0, fee="-0.01"))
     assert (1, D("0.20")) == (run.summary.fill_rate_quantity, run.summary.filled)
+
+
+def test_an_entry_counts_as_filled_and_an_exit_as_its_cover() -> None:
+    """A bracket trades no maker and no hedge: of two attempts one came to a position, which its stop closed."""
+    run = Run()
+    run.attempt(1)
+    run.attempt(2, filled="0.10", hedged="0.10", roles=(Role.ENTRY, Role.SL))
+    summary = run.summary
+    assert (D("0.5"), D("0.5"), D(1)) == (summary.fill_rate_count, summary.fill_rate_quantity, summary.pair_rate)
+    assert (D("0.10"), D(0)) == run.totals.cycle_quantities(2)
 
 
 def test_fill_rate_counts_attempts_that_filled_and_were_hedged() -> None:
