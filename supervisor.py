@@ -173,7 +173,7 @@ def _qualify(arguments: argparse.Namespace) -> int:
     if not (arguments.yes_real_money or is_loopback(tuple(section.endpoints.values()))):
         raise VenueRefused(f"{arguments.venue}: its orders would be real; accepted: --yes-real-money")
     with ExitStack() as stack:
-        stack.enter_context(SingleInstance(state_dir, claims(config, credentials)))
+        stack.enter_context(SingleInstance(state_dir, claims(config, credentials, arguments.venue)))
         journal = SqliteJournal(state_dir / "journal.sqlite")
         stack.callback(journal.close, is_clean=False)
         report = state_dir / f"qualify-{arguments.venue}.md"

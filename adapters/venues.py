@@ -34,9 +34,10 @@ def venue_names(config: Config) -> tuple[str, ...]:
     return strategy.primary, strategy.hedge
 
 
-def claims(config: Config, credentials: Mapping[str, str]) -> list[Claim]:
-    """What this run must hold alone: each venue's account and the traded asset, which venues find in any case of its letters."""
-    names, asset = venue_names(config), config.strategy.ticker.upper()
+def claims(config: Config, credentials: Mapping[str, str], *more: str) -> list[Claim]:
+    """What this run must hold alone: the account of each of its venues, and of those in ``more``, and the traded asset, which venues find
+    in any case of its letters."""
+    names, asset = dict.fromkeys((*venue_names(config), *more)), config.strategy.ticker.upper()
     return [Claim(name, credentials.get(ACCOUNT_NAMES.get(name, ""), ""), asset) for name in names]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import NamedTuple
 import pytest
 
 from adapters.journal import SqliteJournal
+from adapters.lock import Claim, SingleInstance
 from tests.process.bracket_kit import NEEDS_SIGNER, PLACE, ApexWorld
 from tests.process.canaries import searched
 from tests.process.kit import CREATE, Bot, World, by_night, until
@@ -142,3 +144,15 @@ def test_a_stream_that_never_gets_ready_is_a_refusal(bench: Bench) -> None:
     bench.world.venues.post("/refuse", venue=bench.venue, channel="account", is_on=True)
     bot = bench.start(1)
     assert (2, True, []) == (bot.wait(), "the account stream did not get ready" in bot.stderr, bench.orders())
+
+
+@pytest.mark.parametrize("bench", ["backpack"], indirect=True)
+def test_an_account_that_another_process_holds_is_left_alone(bench: Bench) -> None:
+    """Also where the configuration's strategy does not trade there: cancelling all would take the other's stop away."""
+    world = bench.world
+    world.write_config(change=lambda text: text.replace('"backpack"', '"apex"'))
+    held = Claim("backpack", world.venues.credentials["BACKPACK_PUBLIC_KEY"], "ETH")
+    with SingleInstance(world.folder / "other", [held], runtime_dirs=[world.folder / "run" / f"perpfarm-{os.getuid()}"]):
+        bot = bench.start(1)
+        assert (4, []) == (bot.wait(), bench.orders())
+    assert f"perpfarm: the backpack account for ETH is held by process {os.getpid()}\n" == bot.stderr
