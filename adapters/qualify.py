@@ -140,9 +140,11 @@ class _Bench(NamedTuple):
 
 
 def qualify(config: Config, venue: Venue, journal: SqliteJournal, report: Path, *, pairs: int, say: Callable[[str], None]) -> int:
-    """Measure, print and write the Markdown report; 0 when every order was seen to end unfilled, 3 otherwise."""
+    """Measure, print and write the Markdown report; 0 when every order was seen to end unfilled, 3 otherwise. Raises VenueRefused where orders
+    rest already."""
     instrument = venue.setup.resolve(config.strategy.ticker)
     clock_offset_ms = venue.setup.clock_offset_ms()
+    _spare_what_rests(venue, instrument)
     book = venue.setup.book(instrument)
     if not book.bids:
         raise VenueRefused(f"{venue.name}: the book has no bid to measure from")
@@ -167,6 +169,14 @@ def qualify(config: Config, venue: Venue, journal: SqliteJournal, report: Path, 
     _write(report, venue.name, rows)
     say(f"report: {report}")
     return 0 if is_clean else 3
+
+
+def _spare_what_rests(venue: Venue, instrument: Instrument) -> None:
+    """All is cancelled at the end, and it may be the stop of a position whose bot has died. Raises VenueRefused."""
+    resting = sum(isinstance(event, OrderReported) for event in venue.setup.open_orders(instrument))
+    if resting:
+        orders = f"{resting} open order{'' if resting == 1 else 's'}"
+        raise VenueRefused(f"{venue.name}: {orders} of {instrument.symbol} would be cancelled; accepted: none (see run, flatten)")
 
 
 def _measure(bench: _Bench, count: int, say: Callable[[str], None]) -> tuple[list[Row], bool]:

@@ -156,3 +156,12 @@ def test_an_account_that_another_process_holds_is_left_alone(bench: Bench) -> No
         bot = bench.start(1)
         assert (4, []) == (bot.wait(), bench.orders())
     assert f"perpfarm: the backpack account for ETH is held by process {os.getpid()}\n" == bot.stderr
+
+
+@on_venues(day=("grvt",))
+def test_an_order_that_rests_already_is_not_cancelled(bench: Bench) -> None:
+    """It may be the stop of a position whose bot has died."""
+    bench.world.venues.post("/order", venue=bench.venue, side="BUY", quantity="0.01", price="2500", symbol=SYMBOLS[bench.venue])
+    bot = bench.start(1)
+    assert (2, 1, 1) == (bot.wait(), len(bench.orders()), len(bench.open_orders()))
+    assert f"perpfarm: {bench.venue}: 1 open order of {SYMBOLS[bench.venue]} would be cancelled" in bot.stderr
