@@ -6,11 +6,14 @@ start, 2 configuration or preflight refused, 3 stopped with exposure or an order
 
 from __future__ import annotations
 
+import signal
+
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # An interrupt among the imports has nothing to undo, and no traceback to show.
+
 import argparse
-import gc
 import os
 import random
-import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -32,12 +35,12 @@ from adapters.flatten import flatten
 from adapters.journal import JournalCorrupt, SqliteJournal, read_state
 from adapters.lock import AlreadyRunning, SingleInstance
 from adapters.logs import LogHandle, setup_logging
-from adapters.memory import give_back_memory
+from adapters.memory import give_back_memory, keep_for_good
 from adapters.paper import PaperFailed, PaperVenues
 from adapters.patience import StartStopped, StopBell
 from adapters.preflight import doctor, facts_to_trade_on
 from adapters.qualify import is_loopback, qualify
-from adapters.run_signals import RunSignals
+from adapters.run_signals import RunSignals, interrupt_on_stop
 from adapters.secrets import CredentialsRefused, Redactor, load_credentials, read_env_file
 from adapters.status import StatusUnavailable, ask_status, is_thrown, kill_switch, throw_kill_switch
 from adapters.steps import Steps
@@ -59,9 +62,9 @@ PAPER_CONFIGS = {"bracket": PAPER_CONFIG.with_name("paper-bracket.toml")}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # Whoever asks for a health dump must not end a command that writes none.
-    arguments = _parser().parse_args(argv)
     try:
+        interrupt_on_stop()
+        arguments = _parser().parse_args(argv)
         return int(arguments.command(arguments))
     except VenueUnreachable as error:
         return _refuse(f"{error}; it may be started again", EXIT_FAILED)
@@ -87,7 +90,6 @@ def _refuse(why: object, code: int) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="supervisor.py", description="Delta-neutral point farming, supervised.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
     paper = commands.add_parser("paper", help="trade on embedded venues on loopback, no keys")
     paper.add_argument("--iter", type=int, help="cycles; 0 = until stopped")
     paper.add_argument("--seed", type=int, default=1)
@@ -266,8 +268,7 @@ class _Run:
         for child in self._composition.children():
             self._watch.add(child)
         self._watch.start()
-        gc.collect()
-        gc.freeze()
+        keep_for_good()
         with closing(self._view), ExitStack() as stack:
             stack.callback(lambda: self._journal.close(is_clean=self._loop.residue.is_flat))
             try:

@@ -36,6 +36,15 @@ def held_back() -> Iterator[None]:
             signal.raise_signal(late)
 
 
+def interrupt_on_stop() -> None:
+    """Main thread only. Every stop signal that nobody ignores raises KeyboardInterrupt: a command without handlers of its own leaves through
+    its ``finally``. A question for the health dump must not end one that writes none."""
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    for number in STOP_SIGNALS:
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
+
+
 def _nobody(*_: object) -> None:
     """Nobody is there yet; what came is remembered."""
 

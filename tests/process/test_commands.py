@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
+import sys
 from decimal import Decimal
 
 import pytest
 
-from tests.process.kit import ETH, World, by_night, printed_residue, until
+from tests.process.kit import ETH, PATIENCE_S, ROOT, World, by_night, printed_residue, until
 
 DUMP_KEYS = {
     *("ts", "pid", "state", "uptime_s", "actors", "feeds", "orders", "positions", "net_delta", "uncovered", "unknown_orders"),
@@ -163,3 +165,22 @@ def test_a_flag_overrides_the_file(world: World, arguments: tuple[str, str]) -> 
     bot.end()
     first = next(order for venue, order in world.venues.ledger().orders if venue == "grvt")
     assert Decimal("0.05" if arguments[0] == "--size" else "0.10") == Decimal(first["quantity"])
+
+
+INTERRUPTED_IMPORT = """
+import runpy, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "pykka":
+            signal.raise_signal(signal.SIGINT)
+sys.meta_path.insert(0, Finder())
+runpy.run_path("supervisor.py", run_name="__main__")
+"""
+
+
+def test_an_interrupt_among_the_imports_ends_it_without_a_traceback() -> None:
+    """They take half a second, in which a hand may well think better of it."""
+    command = [sys.executable, "-c", INTERRUPTED_IMPORT]
+    ended = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, timeout=PATIENCE_S)
+    assert (-signal.SIGINT, b"", b"") == (ended.returncode, ended.stdout, ended.stderr)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -165,3 +166,12 @@ def test_an_order_that_rests_already_is_not_cancelled(bench: Bench) -> None:
     bot = bench.start(1)
     assert (2, 1, 1) == (bot.wait(), len(bench.orders()), len(bench.open_orders()))
     assert f"perpfarm: {bench.venue}: 1 open order of {SYMBOLS[bench.venue]} would be cancelled" in bot.stderr
+
+
+@pytest.mark.parametrize("bench", ["grvt"], indirect=True)
+def test_a_stop_leaves_nothing_resting(bench: Bench) -> None:
+    """Its cancels never arrive, so that an order rests when the signal comes."""
+    bench.fault("lose_request", CANCELS["grvt"])
+    bot = bench.start(1)
+    until(bench.open_orders, "a resting order")
+    assert (3, "perpfarm: interrupted\n", []) == (bot.end(signal.SIGTERM), bot.stderr, bench.open_orders())
