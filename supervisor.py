@@ -93,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     paper = commands.add_parser("paper", help="trade on embedded venues on loopback, no keys")
     paper.add_argument("--iter", type=int, help="cycles; 0 = until stopped")
     paper.add_argument("--seed", type=int, default=1)
-    paper.add_argument("--scenario", default="lively", help="lively, seeds (fills as slowly as measured) or bracket")
+    paper.add_argument("--scenario", default="lively", choices=("lively", "seeds", "bracket"), help="seeds fills as measured")
     paper.set_defaults(command=_paper)
 
     run = commands.add_parser("run", help="trade for real")

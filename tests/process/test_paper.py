@@ -110,3 +110,11 @@ def test_a_second_run_keeps_the_files_of_the_first(again: Bot, finished: Finishe
     """They lie in a folder beside; nothing is deleted."""
     (kept,) = finished.paper.state.glob("before-*/fills.csv")
     assert finished.fills == executions(kept)
+
+
+def test_an_unknown_scenario_is_refused_before_anything_is_moved(tmp_path: Path) -> None:
+    """The state of the last run stays where it is."""
+    paper = Paper(tmp_path)
+    bot = paper.run("--scenario", "quick")
+    said = "argument --scenario: invalid choice: 'quick' (choose from 'lively', 'seeds', 'bracket')"
+    assert (2, True, False) == (bot.wait(), bot.stderr.endswith(f"{said}\n"), paper.state.exists())
