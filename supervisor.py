@@ -53,7 +53,7 @@ from core.ports import JournalFailed, VenueRefused, VenueUnreachable
 
 EXIT_REFUSED, EXIT_LOCKED = 2, 4
 SWITCH_INTERVAL_S = 0.0005
-"""A thread in pure Python may hold the interpreter for this long; at the default of 5 ms a fill can wait 170 ms (docs/decisions.md)."""
+"""A thread in pure Python may hold the interpreter for this long; at the default of 5 ms a fill can wait 170 ms."""
 RECURSION_LIMIT = 1_000
 """Some library raises it at import; a deeply nested frame would then overflow the C stack instead of being refused."""
 PAPER_CONFIG = Path(__file__).with_name("configs") / "paper.toml"
