@@ -32,7 +32,7 @@ from adapters.config_file import load_config
 from adapters.csv_files import CsvFiles, CsvUnusable, WallClock, write_atomically
 from adapters.event_log import EventLog
 from adapters.flatten import flatten
-from adapters.journal import JournalCorrupt, SqliteJournal, read_state
+from adapters.journal import JournalCorrupt, SqliteJournal, opened, read_state
 from adapters.lock import AlreadyRunning, SingleInstance
 from adapters.logs import LogHandle, setup_logging
 from adapters.memory import give_back_memory, keep_for_good
@@ -150,6 +150,8 @@ def _run(arguments: argparse.Namespace) -> int:
         "run.iterations": arguments.iter,
     }
     config = load_config(arguments.config, keys)
+    if arguments.dry_run:
+        say("dry run: decides and logs, sends no order; fills nothing, hedges nothing and closes nothing")
     return _trade(config, _credentials(arguments), signals, is_dry_run=arguments.dry_run)
 
 
@@ -164,9 +166,8 @@ def _flatten(arguments: argparse.Namespace) -> int:
     with ExitStack() as stack:
         state_dir = Path(config.run.state_dir)
         stack.enter_context(SingleInstance(state_dir, claims(config, credentials)))
-        journal = SqliteJournal(state_dir / "journal.sqlite")
-        stack.callback(journal.close, is_clean=False)
-        return flatten(config, open_venues(config, credentials), journal, say)
+        path = state_dir / "journal.sqlite"
+        return flatten(config, open_venues(config, credentials), lambda: stack.enter_context(opened(path)), say)
 
 
 def _qualify(arguments: argparse.Namespace) -> int:
@@ -176,8 +177,7 @@ def _qualify(arguments: argparse.Namespace) -> int:
         raise VenueRefused(f"{arguments.venue}: its orders would be real; accepted: --yes-real-money")
     with ExitStack() as stack:
         stack.enter_context(SingleInstance(state_dir, claims(config, credentials, arguments.venue)))
-        journal = SqliteJournal(state_dir / "journal.sqlite")
-        stack.callback(journal.close, is_clean=False)
+        journal = stack.enter_context(opened(state_dir / "journal.sqlite"))
         report = state_dir / f"qualify-{arguments.venue}.md"
         venue = open_venue(arguments.venue, section, credentials)
         return qualify(config, venue, journal, report, pairs=arguments.pairs, say=say)
@@ -275,6 +275,7 @@ class _Run:
                 code = self._loop.run()
                 if left := self._loop.residue.text:
                     self._view.say(left)
+                self._log.line("ended", exit_code=code, left=left, failure=self._loop.failure)
                 status = self._loop.finish()
             finally:
                 self._watch.stop()

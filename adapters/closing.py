@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
-from adapters.journal import SqliteJournal
+from adapters.journal import JournalCorrupt, SqliteJournal
 from adapters.run_signals import held_back
 from core.instrument import Instrument
 from core.journal_state import FillKey, fill_key
@@ -51,23 +51,31 @@ class Leg(NamedTuple):
     touch: Decimal | None = None
 
 
+class _Book(NamedTuple):
+    journal: SqliteJournal
+    epoch: int
+
+
 class Closer:
     """Reduce-only IOCs against the book; what they fill is noted so that the journal goes on explaining the positions.
 
     An order of which the venue has not said all stays open in the journal: the next run asks for it, as for any other.
     """
 
-    def __init__(self, journal: SqliteJournal, slippage_bps: Decimal, say: Say) -> None:
-        self._journal = journal
+    def __init__(self, open_journal: Callable[[], SqliteJournal], slippage_bps: Decimal, say: Say) -> None:
+        self._open_journal = open_journal
         self._slippage_bps = slippage_bps
         self._say = say
-        self._epoch: int | None = None
+        self._book: _Book | None = None
         self._sent: list[tuple[Account, TrackedOrder]] = []
         self._noted: set[FillKey] = set()
 
-    def begin(self) -> None:
-        """Raises JournalFailed."""
-        self._epoch = self._journal.begin_epoch()
+    def begin(self) -> _Book:
+        """Open the journal, once. Raises JournalFailed, JournalCorrupt."""
+        if self._book is None:
+            journal = self._open_journal()
+            self._book = _Book(journal, journal.begin_epoch())
+        return self._book
 
     def close(self, legs: Sequence[Leg]) -> None:
         """One order a leg. All are durable before the first is sent, and sent before a signal ends this: none of it leaves a leg without the
@@ -78,7 +86,7 @@ class Closer:
                 self._say(f"{leg.account.instrument.venue}: no price to close at yet")
         try:
             orders = self._intended(priced)
-        except JournalFailed as error:
+        except (JournalFailed, JournalCorrupt) as error:
             self._say(f"nothing is closed: {error}")
             return
         if not orders:
@@ -93,26 +101,25 @@ class Closer:
         """What is left undone in the journal. Fills that were not listed at first are looked for once more."""
         self._note_outcomes()
         try:
-            self._journal.flush()
+            if self._book is not None:
+                self._book.journal.flush()
         except JournalFailed as error:
             return [f"left: {error}"]
         return []
 
     def _intended(self, legs: Sequence[Leg]) -> list[tuple[Account, PlaceOrder]]:
-        if self._epoch is None:
-            self.begin()
-        assert self._epoch is not None
+        journal, epoch = self.begin()
         orders = []
         for leg, quantity in zip(legs, closable(legs), strict=True):
             if leg.touch is not None and quantity:
-                order = self._closing_order(leg, leg.touch, quantity)
-                self._journal.record_intent(order, self._epoch)
+                order = self._closing_order(leg, leg.touch, quantity, journal)
+                journal.record_intent(order, epoch)
                 orders.append((leg.account, order))
         return orders
 
-    def _closing_order(self, leg: Leg, touch: Decimal, quantity: Decimal) -> PlaceOrder:
+    def _closing_order(self, leg: Leg, touch: Decimal, quantity: Decimal, journal: SqliteJournal) -> PlaceOrder:
         instrument, side = leg.account.instrument, Side.of(-leg.position)
-        start, _ = self._journal.lease_client_ids(1)
+        start, _ = journal.lease_client_ids(1)
         return PlaceOrder(
             client_order_id=ClientOrderId(start),
             venue=instrument.venue,
@@ -122,7 +129,7 @@ class Closer:
             price=instrument.price_passive(touch * (1 + side.sign * self._slippage_bps * BPS), side),
             time_in_force=TimeInForce.IOC,
             role=Role.REPAIR,
-            cycle_id=self._journal.fold().last_cycle_id,
+            cycle_id=journal.fold().last_cycle_id,
             reference_price=touch,
             reduce_only=True,
             owner="flatten",
@@ -158,12 +165,12 @@ class Closer:
             if fill.client_order_id == order.place.client_order_id and fill_key(fill) not in self._noted:
                 self._noted.add(fill_key(fill))
                 order.record_fill(fill.quantity)
-                self._journal.note(FillRecorded(fill=fill, order=order.snapshot(), at=time.monotonic()))
+                self.begin().journal.note(FillRecorded(fill=fill, order=order.snapshot(), at=time.monotonic()))
         self._note_end(order)
 
     def _note_end(self, order: TrackedOrder) -> None:
         if order.is_closed:
-            self._journal.note(OrderChanged(order=order.snapshot(), at=time.monotonic()))
+            self.begin().journal.note(OrderChanged(order=order.snapshot(), at=time.monotonic()))
 
 
 def closable(legs: Sequence[Leg]) -> list[Decimal]:

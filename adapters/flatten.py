@@ -7,7 +7,7 @@ another: none is closed while another venue's cannot be read.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from decimal import Decimal
 
@@ -22,10 +22,11 @@ TRIES = 6
 EXIT_FLAT, EXIT_LEFT = 0, 3
 
 
-def flatten(config: Config, venues: Sequence[Venue], journal: SqliteJournal, say: Say) -> int:
+def flatten(config: Config, venues: Sequence[Venue], open_journal: Callable[[], SqliteJournal], say: Say) -> int:
     """0 when every venue says flat and without orders, 3 otherwise; ``say`` gets one line per step. Raises VenueRefused where every venue
-    refuses the configuration, and for a bracket JournalFailed at the begin: its orders protect what could then not be closed."""
-    closer = Closer(journal, config.strategy.hedge_slippage_bps[-1], say)
+    refuses the configuration, and for a bracket JournalFailed or JournalCorrupt at the begin: its orders protect what could then not be
+    closed."""
+    closer = Closer(open_journal, config.strategy.hedge_slippage_bps[-1], say)
     if config.strategy.kind == "bracket":
         closer.begin()
     desks = [_Desk(venue, config.strategy.ticker, say) for venue in venues]

@@ -226,6 +226,16 @@ class SqliteJournal:
                     self._droppable_below = 0
 
 
+@contextmanager
+def opened(path: Path) -> Iterator[SqliteJournal]:
+    """For a command that is no run: its end says nothing of how the last run ended. Raises what opening it raises."""
+    journal = SqliteJournal(path)
+    try:
+        yield journal
+    finally:
+        journal.close(is_clean=False)
+
+
 def read_state(path: Path) -> JournalState | None:
     """Of a journal that a running bot may be writing, None where there is none. Raises what opening it raises: while the log begins anew it
     looks damaged, so that is believed after the third look."""

@@ -56,6 +56,7 @@ def judge_pair(
 ) -> tuple[Check, ...]:
     """All checks of both venues and of the pair; ``explained``: the positions that our own journal accounts for."""
     checks = [check for facts in (maker, hedge) for check in judge_venue(facts, strategy.size, explained)]
+    checks.append(_rate(maker.instrument, hedge.instrument, strategy.fx))
     return (*checks, _mids(maker, hedge, strategy), _common_size(maker.instrument, hedge.instrument, strategy.size))
 
 
@@ -163,6 +164,14 @@ def _mids(maker: VenueFacts, hedge: VenueFacts, strategy: StrategyConfig) -> Che
     return Check(
         name, "mids", "ok" if gap <= MID_GAP_MAX else "fail", f"{ours} and {theirs} differ by {gap / BPS:.1f} bps; accepted: 2 %"
     )
+
+
+def _rate(maker: Instrument, hedge: Instrument, fx: dict[str, Decimal]) -> Check:
+    """A pair that is misspelt would count as 1 without a word."""
+    name, pairs = f"{maker.venue}+{hedge.venue}", (f"{hedge.quote}/{maker.quote}", f"{maker.quote}/{hedge.quote}")
+    if hedge.quote != maker.quote and fx and not any(pair in fx for pair in pairs):
+        return Check(name, "fx", "fail", f"strategy.fx names {', '.join(fx)}; accepted: {' or '.join(pairs)}, or nothing for 1")
+    return Check(name, "fx", "ok", f"1 {hedge.quote} = {fx_rate(fx, hedge.quote, maker.quote):.6f} {maker.quote}")
 
 
 def _common_size(maker: Instrument, hedge: Instrument, size: Decimal) -> Check:

@@ -78,7 +78,7 @@ class GrvtVenue:
 
 
 def open_venue(config: VenueConfig, credentials: Mapping[str, str]) -> Venue:
-    """The venue of the configured environment; ``GRVT_ENVIRONMENT`` among the credentials overrides it.
+    """The venue of the configured environment; ``GRVT_ENVIRONMENT`` among the credentials overrides it, but does not make a test one real.
 
     Sends nothing. Raises VenueRefused for a missing or malformed credential, an unknown endpoint or limit.
     """
@@ -88,7 +88,12 @@ def open_venue(config: VenueConfig, credentials: Mapping[str, str]) -> Venue:
     api_key, private_key, sub_account_id = (credentials[name].strip() for name in CREDENTIALS)
     if not (sub_account_id.isascii() and sub_account_id.isdigit() and int(sub_account_id) < 2**64):
         raise VenueRefused("grvt: GRVT_TRADING_ACCOUNT_ID is not a trading account id (a number)")
-    env = environment(credentials.get("GRVT_ENVIRONMENT", "").strip() or config.environment, config.endpoints)
+    named = credentials.get("GRVT_ENVIRONMENT", "").strip()
+    if named == "prod" and config.environment == "testnet":
+        raise VenueRefused(
+            "grvt: GRVT_ENVIRONMENT is prod, venues.grvt.environment testnet; accepted: the same in both, or one of them"
+        )
+    env = environment(named or config.environment, config.endpoints)
     try:
         signer = OrderSigner(private_key, env.chain_id)
     except ValueError as error:

@@ -122,5 +122,13 @@ def test_the_rate_between_two_quote_currencies_is_the_configured_one(fx: dict[st
     assert rate == fx_rate(fx, "USDC", "USDT")
 
 
+@pytest.mark.parametrize(("fx", "is_good"), [("USDC/USDT", True), ("USDT/USDC", True), ("USDC/USD", False)])
+def test_a_rate_of_a_pair_that_is_not_asked_for_stops_the_run(fx: str, is_good: bool) -> None:
+    """Misspelt it would count as 1."""
+    strategy = msgspec.structs.replace(STRATEGY, fx={fx: D(1)})
+    checks = judge_pair(facts(GRVT), facts(BACKPACK), strategy, explained={})
+    assert is_good is (("grvt+backpack", "fx") not in {(each.venue, each.name) for each in checks if each.verdict == "fail"})
+
+
 def test_the_same_currency_needs_no_rate() -> None:
     assert D(1) == fx_rate({"USDT/USDT": D(5)}, "USDT", "USDT")

@@ -87,7 +87,7 @@ class Rig:
 
     def flatten(self, text: str = CONFIG) -> int:
         venues = (self.maker,) if text == BRACKET else (self.maker, self.hedge)
-        return flatten.flatten(parse_config(text, "test"), venues, self.journal, self.said.append)
+        return flatten.flatten(parse_config(text, "test"), venues, lambda: self.journal, self.said.append)
 
     @property
     def held(self) -> tuple[Decimal, Decimal]:

@@ -118,6 +118,20 @@ def test_flatten_says_what_it_could_not_close(world: World) -> None:
     assert (3, {"backpack": Decimal("0.2")}) == (flatten.wait(), printed_residue(flatten.stdout)), flatten.stdout
 
 
+def test_flatten_with_a_damaged_journal_cancels_and_closes_nothing(world: World) -> None:
+    """No order leaves without its intent; what rests is cancelled all the same, and the file and what is held are named."""
+    world.venues.post("/order", venue="grvt", symbol=ETH["grvt"], side="BUY", quantity="0.10", tif="IOC")
+    world.venues.post(
+        "/order", venue="backpack", symbol=ETH["backpack"], side="BUY", quantity="0.10", price="2900", client_id="77"
+    )
+    world.state.mkdir(parents=True)
+    (world.state / "journal.sqlite").write_bytes(b"damaged" * 100)
+    flatten = world.command("flatten")
+    code, ledger = flatten.wait(), world.venues.ledger()
+    assert (3, "", []) == (code, flatten.stderr, ledger.open_orders)
+    assert ({"grvt": Decimal("0.1")}, True) == (printed_residue(flatten.stdout), "nothing is closed: " in flatten.stdout)
+
+
 @pytest.mark.parametrize("away", ["backpack", *by_night("grvt")])
 def test_flatten_with_a_venue_out_of_reach_makes_no_exposure(world: World, away: str) -> None:
     """Each leg covers the other: the orders that can be reached go, no leg does, and both venues are named. Later it closes all."""
@@ -149,12 +163,13 @@ def test_flatten_keeps_away_from_a_running_bot(world: World) -> None:
 
 
 def test_a_dry_run_decides_and_sends_nothing(world: World) -> None:
-    """Attempts are in the log, no order request at a venue."""
+    """Attempts are in the log, no order request at a venue; the first line says so, the log's last how it ended."""
     bot = world.run("--dry-run")
     until(lambda: world.log("AttemptStarted"), "an attempt")
     until(lambda: world.log("OrderRejected"), "an order that is held back")
     code = bot.end()
-    assert (0, 0, "") == (code, world.venues.orders_sent(), bot.stderr)
+    assert (0, 0, "", "dry run: ") == (code, world.venues.orders_sent(), bot.stderr, bot.stdout[:9])
+    assert [(0, "")] == [(line["exit_code"], line["left"]) for line in world.log("ended")]
 
 
 @pytest.mark.parametrize("arguments", [("--size", "0.05")], ids=lambda pair: pair[0])

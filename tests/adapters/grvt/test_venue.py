@@ -55,6 +55,11 @@ def test_an_unknown_environment_is_refused() -> None:
     assert "prod, testnet" in refusal(VenueConfig(), GOOD | {"GRVT_ENVIRONMENT": "mainnet"})
 
 
+def test_a_configuration_for_the_test_network_never_trades_real_money() -> None:
+    """A variable that some other shell left is no wish."""
+    assert "GRVT_ENVIRONMENT" in refusal(VenueConfig(environment="testnet"), GOOD | {"GRVT_ENVIRONMENT": "prod"})
+
+
 @pytest.mark.parametrize(("name", "chain_id"), [("prod", 325), ("testnet", 326)])
 def test_each_environment_has_its_hosts_and_its_chain(name: str, chain_id: int) -> None:
     """grvt.md §1."""
