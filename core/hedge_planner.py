@@ -162,9 +162,7 @@ class HedgePlanner:
             return tuple(out)
         if self._state is TradingState.HALTED or self._ids.left == 0:
             return tuple(out)
-        if self._is_unwinding:
-            return (*out, *self._unwind(need, now))
-        return (*out, *self._place(self._hedge, need, self._ladder[self._step], Role.HEDGE, now))
+        return (*out, *(self._unwind(need, now) if self._is_unwinding else self._cover(need, now)))
 
     @property
     def _dust(self) -> Decimal:
@@ -181,15 +179,25 @@ class HedgePlanner:
         self._has_told_stall = False
         self._alarmed = False
 
+    def _cover(self, need: Decimal, now: float) -> tuple[Message, ...]:
+        """Hedge it; what is less than the hedge venue trades goes back to the maker venue."""
+        slippage_bps = self._ladder[self._step]
+        if self._is_below_minimum(self._hedge, need, slippage_bps, now):
+            return self._close(need, now)
+        return self._place(self._hedge, need, slippage_bps, Role.HEDGE, now)
+
+    def _close(self, need: Decimal, now: float) -> tuple[Message, ...]:
+        if self._may_meet_quote(Side.of(need)):
+            return ()
+        return self._place(self._maker, need, self._ladder[-1], Role.UNWIND, now)
+
     def _unwind(self, need: Decimal, now: float) -> tuple[Message, ...]:
         """Close exactly the rest on the maker venue; the bot must not quote until a person or the state machine says so. A rest that is
         less than the maker venue trades goes on to the hedge venue."""
-        if self._is_below_minimum(need, now):
+        if self._is_below_minimum(self._maker, need, self._ladder[-1], now):
             placed = () if self._is_refused else self._place(self._hedge, need, self._ladder[-1], Role.HEDGE, now)
-        elif self._may_meet_quote(Side.of(need)):
-            placed = ()
         else:
-            placed = self._place(self._maker, need, self._ladder[-1], Role.UNWIND, now)
+            placed = self._close(need, now)
         if self._has_told_stall:
             return placed
         self._has_told_stall = True
@@ -197,7 +205,7 @@ class HedgePlanner:
         return (HedgeStalled(quantity=abs(need), is_permanent=self._is_refused, reason=reason, at=now), *placed)
 
     def _may_meet_quote(self, side: Side) -> bool:
-        """Whether a quote of ours may still rest on the other side: an unwind waits for its end, which the stall it tells of brings (I24)."""
+        """Whether a quote of ours may still rest on the other side: an unwind waits for its end, which the exposure brings (I24)."""
         return any(order.side is not side for order in self.ledger.pending(makers=True))
 
     def _place(self, venue: Instrument, need: Decimal, slippage_bps: Decimal, role: Role, now: float) -> tuple[Message, ...]:
@@ -231,13 +239,13 @@ class HedgePlanner:
         assert abs(self.ledger.uncovered) < abs(need), "a hedge must reduce what is uncovered (I4)"
         return (order,)
 
-    def _is_below_minimum(self, need: Decimal, now: float) -> bool:
-        """Whether the maker venue would not take an unwind so small."""
-        side, quantity = Side.of(need), self._maker.quantity_down(abs(need))
-        touch = self._touch(self._maker.venue, side, now)
+    def _is_below_minimum(self, venue: Instrument, need: Decimal, slippage_bps: Decimal, now: float) -> bool:
+        """Whether the venue would not take an order so small at such a cap."""
+        side, quantity = Side.of(need), venue.quantity_down(abs(need))
+        touch = self._touch(venue.venue, side, now)
         if touch is None or quantity == 0:
             return False
-        return not self._maker.is_tradable(quantity, _capped(self._maker, side, touch, self._ladder[-1]))
+        return not venue.is_tradable(quantity, _capped(venue, side, touch, slippage_bps))
 
     def _touch(self, venue: VenueId, side: Side, now: float) -> Decimal | None:
         """Best opposite price of a book young enough to be priced from."""

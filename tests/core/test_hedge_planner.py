@@ -57,11 +57,19 @@ class Rig:
     """A planner with fresh books; ``do`` hands over a message, ``end`` says how an order of ours ended."""
 
     def __init__(
-        self, *, synced: bool = True, hedge_lot: str = "0.01", maker_lot: str = "0.01", min_notional: str = "0", **positions: str
+        self,
+        *,
+        synced: bool = True,
+        hedge_lot: str = "0.01",
+        maker_lot: str = "0.01",
+        min_notional: str = "0",
+        hedge_min_notional: str = "0",
+        **positions: str,
     ) -> None:
         self.now = 0.0
         maker = instrument(GRVT, lot=maker_lot, min_notional=min_notional)
-        self.planner = HedgePlanner(maker, instrument(BACKPACK, lot=hedge_lot), HedgeSettings(LADDER), ids("hedger"))
+        hedge = instrument(BACKPACK, lot=hedge_lot, min_notional=hedge_min_notional)
+        self.planner = HedgePlanner(maker, hedge, HedgeSettings(LADDER), ids("hedger"))
         for venue in (GRVT, BACKPACK):
             self.do(book(venue))
         self.do(TradingStateChanged(state=TradingState.ACTIVE, reason="", at=0.0))
@@ -207,9 +215,24 @@ def test_a_hedge_is_never_rounded_up() -> None:
 
 
 def test_an_order_below_the_minimum_notional_is_not_sent() -> None:
-    rig = Rig()
-    rig.planner._hedge = instrument(BACKPACK, min_notional="1000")
-    assert [] == rig.maker_fills("0.10")
+    assert [] == Rig(min_notional="1000", hedge_min_notional="1000").maker_fills("0.10")
+
+
+def test_a_fill_that_the_hedge_venue_would_not_trade_is_closed_on_the_maker_venue() -> None:
+    """Part of a quote filled, too little to hedge: it goes back once the rest of the quote is gone, without a word of a stalled hedge."""
+    rig = Rig(hedge_min_notional="150")
+    waiting = rig.maker_fills("0.04")
+    out = rig.do(changed(MAKER, S.CANCELED, "0.04", recorded="0.04")) + rig.do(Tick(), 0.1)
+    [order] = orders_in(out)
+    assert ([], []) == (waiting, of_type(out, HedgeStalled))
+    assert (GRVT, SELL, D("0.04"), Role.UNWIND, True) == (order.venue, order.side, order.quantity, order.role, order.reduce_only)
+
+
+def test_fills_that_together_are_worth_the_hedge_venues_minimum_are_hedged() -> None:
+    rig = Rig(hedge_min_notional="150")
+    rig.maker_fills("0.04")
+    [order] = rig.maker_fills("0.02")
+    assert (BACKPACK, D("0.06"), Role.HEDGE) == (order.venue, order.quantity, order.role)
 
 
 # ---- the ladder and the unwind ------------------------------------------------------------------------------------------------
