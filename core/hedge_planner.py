@@ -170,9 +170,7 @@ class HedgePlanner:
         return max(self._hedge.lot_size, self._maker.lot_size) if self._is_unwinding else self._hedge.lot_size
 
     def _settled(self) -> None:
-        """Delta is below a lot: the next exposure starts at the foot of the ladder."""
-        if self._exposed_since is None:
-            return
+        """Delta is below a lot: the next exposure starts at the foot of the ladder, however the last hedge of this one may end yet."""
         self._exposed_since = self._unreachable_since = None
         self._step = self._fruitless = 0
         self._is_unwinding = self._is_refused

@@ -360,6 +360,20 @@ def test_the_next_exposure_starts_at_the_foot_of_the_ladder() -> None:
     assert 0 == rig.maker_fills("0.05", place(7))[0].attempt
 
 
+@pytest.mark.parametrize("end", [S.EXPIRED, S.DENIED])
+def test_how_a_hedge_ends_whose_exposure_is_gone_is_no_matter_of_the_next_one(end: OrderState) -> None:
+    """A stranger closes what a hedge is under way for, which then finds nothing, or is not sent. The next exposure begins at the foot of the
+    ladder, and one more request that is not sent is no venue out of reach for long."""
+    rig = Rig()
+    hedge = rig.maker_fills()[0]
+    rig.do(FillRecorded(fill=filled(place(9, side=SELL), "s1", "0.10").fill, order=None, at=0.0))
+    rig.end(hedge, end)
+    rig.do(Tick(), UNREACHABLE_LIMIT_S)
+    [following] = rig.maker_fills("0.05", place(2))
+    [again] = orders_in(rig.end(following, S.DENIED))
+    assert [(Role.HEDGE, 0), (Role.HEDGE, 0)] == [(order.role, order.attempt) for order in (following, again)]
+
+
 def test_a_permanent_refusal_unwinds_at_once() -> None:
     rig = Rig()
     hedge = rig.maker_fills()[0]
