@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from core.client_ids import ClientIds
+from core.exposure import ExposureLedger
 from core.fallback import FallbackPolicy
 from core.hedge_planner import HedgePlanner
 from core.journal_state import JournalState
@@ -292,6 +293,13 @@ class Bot:
         node = self.nodes[name]
         assert isinstance(node, CoreNode)
         return node.core
+
+    @property
+    def ledgers(self) -> dict[str, ExposureLedger]:
+        """What each node counts that lives and has nothing left to read."""
+        idle = [(name, node) for name, node in self.nodes.items() if node.is_alive and not node.inbox]
+        found = {name: node.gate.ledger for name, node in idle if isinstance(node, GatewayNode)}
+        return found | {name: self.core(name).ledger for name, _ in idle if name in (HEDGER, QUOTER, RISK)}
 
     def is_live(self, venue: VenueId, channel: Channel) -> bool:
         return self.feeds[venue, channel].state is FeedState.LIVE

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import Decimal
 
+from core.exposure import ExposureLedger
 from core.journal_state import FillKey, JournalState
+from core.messages import OrderSnapshot
 from core.order_tracker import OrderTracker
+from core.trading_state import QUIET_S as WORRIED_S
 from core.types import ZERO, OrderState, Role, TradeId, TradingState, VenueId
 from simulator.exchange import Exchange
 from simulator.ledger import AccountFill
@@ -20,7 +24,10 @@ HEALED_AT_S = START_S + TRADING_S + 18.0
 """The longest bound a venue enforces is 5 s from the last cancel; the process may come back a second late, a read may still be lost."""
 UNTOLD_LIMIT_S = 20.0
 """A fill that every stream has swallowed is found by the look at the history each 12 s; 2 s later a person knows."""
-ALIVE_S = 25.0
+ALIVE_S = 5.0
+"""Before the last takers come; a quote that they leave rests until the end."""
+WORRY_LIMIT_S = WORRIED_S + 2.0
+"""What keeps the quotes away is over a minute after it was last heard of, unless it is a position that still differs."""
 
 
 def check(
@@ -29,16 +36,18 @@ def check(
     exchanges: dict[VenueId, Exchange],
     state: JournalState,
     tracker: OrderTracker,
+    ledgers: dict[str, ExposureLedger],
 ) -> None:
-    """Adds what is wrong to ``inspector.violations``. ``state``: the journal, flushed."""
+    """Adds what is wrong to ``inspector.violations``. ``state``: the journal, flushed; ``ledgers``: of all who have nothing left to read."""
     uncounted = _uncounted(inspector, state)
     _bounded(scenario, inspector)
     _timely(scenario, inspector, is_excused=bool(uncounted))
-    _exactly_once(scenario, inspector, is_excused=bool(uncounted))
+    _exactly_once(scenario, inspector, _sum(fill for _, fill in uncounted))
     _complete(inspector, exchanges, state, tracker, scenario, uncounted)
     _intents(inspector, state)
     _makers(inspector)
     _healed(inspector, exchanges, tracker)
+    _agreed(inspector, tracker, ledgers)
     _alive(inspector, exchanges[MAKER])
 
 
@@ -51,10 +60,15 @@ def _uncounted(inspector: Inspector, state: JournalState) -> list[tuple[VenueId,
         if not is_ours(fill.client_id) and FillKey(venue, TradeId(str(fill.trade_id))) not in known
     ]
     for venue in {venue for venue, _ in found}:
-        moved = sum((fill.side.sign * fill.quantity for where, fill in found if where == venue), ZERO)
+        moved = _sum(fill for where, fill in found if where == venue)
         if moved and (venue not in inspector.mismatched or inspector.state is TradingState.ACTIVE):
             inspector.fail(f"I5: a stranger moved {venue} by {moved} unseen, and the bot goes on or told nobody")
     return found
+
+
+def _sum(fills: Iterable[AccountFill]) -> Decimal:
+    """Signed base quantity."""
+    return sum((fill.side.sign * fill.quantity for fill in fills), ZERO)
 
 
 def _bounded(scenario: Scenario, inspector: Inspector) -> None:
@@ -72,14 +86,16 @@ def _timely(scenario: Scenario, inspector: Inspector, *, is_excused: bool) -> No
         began = f"{episode.start - START_S:.1f}"
         if not is_excused and episode.end - max(episode.start, healed_at) > EXPOSED_LIMIT_S:
             inspector.fail(f"I2: exposed from {began} to {episode.end - START_S:.1f}")
-        is_told = any(episode.start <= at <= episode.end for at in inspector.exposure_alerts)
+        told_by = episode.end - episode.length_s + UNTOLD_LIMIT_S
+        is_told = any(episode.start <= at <= told_by for at in inspector.exposure_alerts)
         if episode.length_s > UNTOLD_LIMIT_S and not is_told and not is_excused:
-            inspector.fail(f"I2: exposed for {episode.length_s:.1f} s from {began}, and nobody was told")
+            inspector.fail(f"I2: exposed for {episode.length_s:.1f} s from {began}, and nobody was told in time")
 
 
-def _exactly_once(scenario: Scenario, inspector: Inspector, *, is_excused: bool) -> None:
-    if abs(inspector.delta) >= scenario.lot and not is_excused and not inspector.is_halted_for_rival:
-        inspector.fail(f"I3: delta is {inspector.delta} at the end")
+def _exactly_once(scenario: Scenario, inspector: Inspector, past: Decimal) -> None:
+    """``past``: what strangers have moved that the bot does not count."""
+    if abs(inspector.delta - past) >= scenario.lot and not inspector.is_halted_for_rival:
+        inspector.fail(f"I3: delta is {inspector.delta} at the end, {past} of it uncounted")
     makers = covers = ZERO
     for _, fill in inspector.fills:
         if not is_ours(fill.client_id):
@@ -106,7 +122,7 @@ def _complete(
 ) -> None:
     keys = {FillKey(venue, TradeId(str(fill.trade_id))) for venue, fill in inspector.fills}
     truth = keys - {FillKey(venue, TradeId(str(fill.trade_id))) for venue, fill in uncounted}
-    past = {venue: sum((f.side.sign * f.quantity for where, f in uncounted if where == venue), ZERO) for venue in exchanges}
+    past = {venue: _sum(fill for where, fill in uncounted if where == venue) for venue in exchanges}
     known = set(state.fill_keys)
     if missing := truth - known:
         inspector.fail(f"I5: fills not in the journal: {sorted(missing)}")
@@ -158,14 +174,32 @@ def _healed(inspector: Inspector, exchanges: dict[VenueId, Exchange], tracker: O
                 inspector.fail(f"I10: order {resting.client_id} still rests at {venue} after the stop")
 
 
+def _agreed(inspector: Inspector, tracker: OrderTracker, ledgers: dict[str, ExposureLedger]) -> None:
+    """Whoever decides, however often built anew, counts what the tracker counts: nothing twice, nothing for ever, nothing never."""
+    for name, ledger in ledgers.items():
+        held = {venue: ledger.position(venue) for venue in tracker.positions}
+        if held != tracker.positions:
+            inspector.fail(f"agreed: {name} holds {held}, the tracker {tracker.positions}")
+        pending = {_counted(order) for is_maker in (True, False) for order in ledger.pending(makers=is_maker)}
+        if differing := pending ^ {_counted(order.snapshot()) for order in tracker.open_orders}:
+            inspector.fail(f"agreed: {name} and the tracker differ over {sorted(differing)}")
+
+
+def _counted(order: OrderSnapshot) -> tuple[object, ...]:
+    return order.client_order_id, order.state.value, order.pending_quantity
+
+
 def _alive(inspector: Inspector, exchange: Exchange) -> None:
-    """A world without faults is traded in again; staying away needs a reason that a person was told."""
+    """A world without faults is traded in again; staying away needs a reason that a person was told, and that still holds."""
     if inspector.was_stopped:
         return
-    if inspector.state is TradingState.STARTING and not inspector.reasons:
+    has_mismatch = any(reason == "PositionMismatch" for _, reason in inspector.reasons)
+    if inspector.state is TradingState.STARTING and not has_mismatch:
         inspector.fail("alive: still STARTING at the end")
-    is_quoting = bool(exchange.open_orders(ACCOUNT)) or inspector.last_maker_sent_at >= END_S - CALM_S - ALIVE_S
-    if inspector.state is TradingState.ACTIVE and not is_quoting:
+    is_resting = any(is_ours(order.client_id) for order in exchange.open_orders(ACCOUNT))
+    if inspector.state is TradingState.ACTIVE and not is_resting and inspector.last_maker_sent_at < END_S - CALM_S - ALIVE_S:
         inspector.fail(f"alive: ACTIVE, but the last quote was sent at {inspector.last_maker_sent_at - START_S:.1f}")
-    if inspector.state in (TradingState.REDUCING, TradingState.HALTED) and not inspector.reasons:
+    is_worried = has_mismatch or any(at >= END_S - WORRY_LIMIT_S for at, _ in inspector.reasons)
+    is_unexplained = not (is_worried if inspector.state is TradingState.REDUCING else inspector.reasons)
+    if inspector.state in (TradingState.REDUCING, TradingState.HALTED) and is_unexplained:
         inspector.fail(f"alive: {inspector.state.value} without a cause: {inspector.states[-1][2]}")

@@ -13,6 +13,7 @@ from core.messages import (
     AttemptFinished,
     BookUpdated,
     CancelOrder,
+    FillRecorded,
     ForeignActivity,
     HedgeStalled,
     LedgerRequested,
@@ -26,6 +27,7 @@ from core.messages import (
     VenueReconciled,
 )
 from core.order import CLOSED, TRANSITIONS
+from core.quoter import EXPOSURE_GRACE_S
 from core.routing import HEDGER, TRACKER
 from core.types import ZERO, ClientOrderId, FeedState, OrderState, Role, Side, TradingState, VenueId
 from simulator.ledger import AccountFill
@@ -37,6 +39,8 @@ from tests.sim.scenario import VENUES, Scenario
 
 BLIND_LIMIT_S = 1.5
 """I12 allows one second; half a second is the grain of the inspection and of the quoter's tick here."""
+ALARM_LIMIT_S = 3.5
+"""Two seconds, the grain of the inspection and that of the planner's tick here."""
 DISTURBED_S = 4.0
 """While actors are being restarted or stand still, nobody can cancel: I20 bounds that, not I12."""
 
@@ -91,6 +95,9 @@ class Inspector:
         self._reconciled: set[VenueId] = set()
         self._books: dict[VenueId, float] = {}
         self._blind_since: float | None = None
+        self._uneven_since: float | None = None
+        self._open_since: float | None = None
+        self._recorded_at = self._exposure_told_at = float("-inf")
         self._seen_at: dict[ClientOrderId, float] = {}
         self._newest_hedger = 0
 
@@ -109,7 +116,7 @@ class Inspector:
         self._reconciled.clear()
         self._known.clear()
         self._books.clear()
-        self._blind_since = None
+        self._blind_since = self._uneven_since = self._open_since = None
         self._newest_hedger = 0
         self.state = TradingState.STARTING
         self.disturbed_at = self._engine.now
@@ -121,7 +128,8 @@ class Inspector:
 
     @property
     def is_halted_for_rival(self) -> bool:
-        return self.state is TradingState.HALTED and any(reason == "ForeignActivity" for _, reason in self.reasons)
+        is_rivalled = any(state is TradingState.HALTED and "another program" in reason for _, state, reason in self.states)
+        return self.state is TradingState.HALTED and is_rivalled
 
     # ---- at the venues -------------------------------------------------------------------------------------------------------
 
@@ -171,6 +179,8 @@ class Inspector:
             self.fail(f"I16: order {client_id}: {'; '.join(problems)}")
         if order.role is Role.MAKER:
             self.last_maker_sent_at = self._engine.now
+            if gateway.gate.state is not TradingState.ACTIVE:
+                self.fail(f"I12: quote {client_id} while {gateway.gate.state.value}")
             if self._reconciled < set(VENUES):
                 self.fail(f"I11: quote {client_id} before both venues are reconciled")
 
@@ -191,10 +201,10 @@ class Inspector:
             case TradingStateChanged():
                 self.state = message.state
                 self.states.append((self._engine.now, message.state, message.reason))
-            case Alert() if message.key.startswith(("exposure", "frozen", "position", "fills-missing", "foreign")):
-                self.exposure_alerts.append(self._engine.now)
-            case Alert() if message.key == "journal":
-                self.reasons.append((self._engine.now, message.key))
+            case FillRecorded():
+                self._recorded_at = self._engine.now
+            case Alert():
+                self._alarm(message)
             case RateLimited():
                 self.reasons.append((self._engine.now, "RateLimited"))
             case AttemptFinished() if message.filled > message.intended:
@@ -206,6 +216,15 @@ class Inspector:
                 self.reasons.append((self._engine.now, type(message).__name__))
             case _:
                 pass
+
+    def _alarm(self, alert: Alert) -> None:
+        now = self._engine.now
+        if alert.key.startswith(("exposure", "frozen", "position", "fills-missing", "foreign")):
+            self.exposure_alerts.append(now)
+        if alert.key == "exposure":
+            self._exposure_told_at = now
+        if alert.key == "journal":
+            self.reasons.append((now, alert.key))
 
     def _plan(self, order: PlaceOrder, bot: Bot) -> None:
         """I4: a hedge covers what is exposed, all of it, and nothing else. A replaced planner's is the fence's business (guard.py)."""
@@ -243,11 +262,10 @@ class Inspector:
             self._known.clear()
 
     def inspect(self, bot: Bot) -> None:
-        """I12, every half second: while a quote rests, everything it relies on is live, or its cancel is on the way."""
+        """I12, every half second: while a quote rests, all is as it must be for that, or its cancel is on the way."""
         now = self._engine.now
-        is_live = all(feed.state is FeedState.LIVE for feed in bot.feeds.values())
-        is_fresh = all(now - self._books.get(venue, 0.0) <= 2.0 for venue in VENUES)
-        if is_live and is_fresh:
+        self._inspect_alarm(bot, now)
+        if self._may_rest(bot, now):
             self._blind_since = None
             return
         self._blind_since = now if self._blind_since is None else self._blind_since
@@ -258,4 +276,28 @@ class Inspector:
             blind_s = now - max(self._blind_since, self._seen_at.get(order.client_order_id, now))
             if is_resting and blind_s >= BLIND_LIMIT_S and order.client_order_id not in self._cancels:
                 self._cancels.add(order.client_order_id)
-                self.fail(f"I12: quote {order.client_order_id} rests blind since {self._blind_since:.2f}")
+                self.fail(f"I12: quote {order.client_order_id} rests since {self._blind_since:.2f} though none may")
+
+    def _may_rest(self, bot: Bot, now: float) -> bool:
+        """Streams live, books young, trading ACTIVE, no order of unknown outcome, no exposure for longer than its grace."""
+        is_live = all(feed.state is FeedState.LIVE for feed in bot.feeds.values())
+        is_fresh = all(now - self._books.get(venue, 0.0) <= 2.0 for venue in VENUES)
+        ledger = bot.core(HEDGER).ledger
+        if abs(ledger.net) < self._scenario.lot:
+            self._uneven_since = None
+        elif self._uneven_since is None:
+            self._uneven_since = now
+        is_even = self._uneven_since is None or now - self._uneven_since < EXPOSURE_GRACE_S
+        return is_live and is_fresh and self.state is TradingState.ACTIVE and is_even and not ledger.has_unknown
+
+    def _inspect_alarm(self, bot: Bot, now: float) -> None:
+        """I2: an exposure that the hedger knows of and cannot close is told to a person. With a fill, delta may have been flat for a moment."""
+        if abs(bot.core(HEDGER).ledger.net) < self._scenario.hedge.lot_size:
+            self._open_since = None
+            return
+        since = self._open_since = now if self._open_since is None else self._open_since
+        is_young = now - max(since, self._recorded_at) < ALARM_LIMIT_S
+        if is_young or now - self.disturbed_at < DISTURBED_S or self._exposure_told_at >= since:
+            return
+        self._exposure_told_at = now
+        self.fail(f"I2: exposed since {since:.2f}, and the hedger has told nobody")

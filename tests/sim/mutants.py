@@ -41,7 +41,7 @@ from core.quoter import Quoter
 from core.rate_limiter import RateLimiter
 from core.risk_gate import Denial, RiskGate
 from core.trading_state import TradingStateMachine
-from core.types import ZERO, ClientOrderId, FeedState, OrderState, Priority, Role, VenueId, VenueOrderId
+from core.types import ZERO, ClientOrderId, FeedState, OrderState, Priority, Role, TradingState, VenueId, VenueOrderId
 from core.venue_watch import VenuePolicy
 from tests.sim.bot import Parts
 from tests.sim.feed import Feed
@@ -186,6 +186,13 @@ class _NinetyPercentIsDone(HedgePlanner):
         return Decimal("0.011")
 
 
+class _TellsLate(HedgePlanner):
+    """A person hears of an open exposure after half a minute."""
+
+    def _alarm(self, exposure: Decimal, now: float) -> tuple[Message, ...]:
+        return () if self._exposed_since is None or now - self._exposed_since < 30.0 else super()._alarm(exposure, now)
+
+
 class _TooMuch(HedgePlanner):
     """Hedges or unwinds a lot more than there is."""
 
@@ -265,6 +272,14 @@ class _QuotesBlind(Quoter):
         return "a book is missing" if self._market() is None else None
 
 
+class _KeepsItsQuote(Quoter):
+    """Places none while trading is not ACTIVE, but leaves the one that rests."""
+
+    def _pause_reason(self, now: float) -> str | None:
+        reason = super()._pause_reason(now)
+        return None if self._order is not None and reason is not None and reason.startswith("trading state") else reason
+
+
 class _NotPostOnly(Quoter):
     def _quote(self, attempt: Any, quantity: Decimal, now: float) -> tuple[Message, ...]:
         book = self._books[self._maker.venue]
@@ -279,6 +294,13 @@ class _TradesBeforeReading(TradingStateMachine):
     def _may_rise(self) -> bool:
         self._reconciled.update(self._venues)
         return super()._may_rise()
+
+
+class _StaysDown(TradingStateMachine):
+    """What has reduced it once keeps it so."""
+
+    def _may_rise(self) -> bool:
+        return self.state is TradingState.STARTING and super()._may_rise()
 
 
 # ---- gateway, journal, feeds -----------------------------------------------------------------------------------------------------
@@ -396,6 +418,9 @@ MUTANTS: dict[str, Mutant] = {
         60,
     ),
     "quotes-blind": Mutant("quotes stay while a stream is down", Parts(quoter=_QuotesBlind), 40),
+    "keeps-its-quote": Mutant("a quote rests on while trading is not ACTIVE", Parts(quoter=_KeepsItsQuote), 60),
+    "stays-down": Mutant("REDUCING is for good", Parts(risk=_StaysDown), 60),
+    "tells-late": Mutant("an open exposure is told after half a minute", Parts(planner=_TellsLate), 60),
     "not-post-only": Mutant("quotes may take liquidity", Parts(quoter=_NotPostOnly), 10),
     "sends-again": Mutant("an order whose answer was lost is sent again", Parts(gateway=_SendsAgain), 40),
     "no-buckets": Mutant("every request leaves at once", Parts(limiter=_NoBuckets), 10),

@@ -11,6 +11,7 @@ from core.hedge_planner import HedgePlanner
 from core.messages import (
     Alert,
     CancelOrder,
+    FillRecorded,
     FillReported,
     ForeignActivity,
     Message,
@@ -103,6 +104,14 @@ class _Sociable(TradingStateMachine):
         return () if isinstance(message, ForeignActivity) else super().handle(message, now)
 
 
+class _ForgetsStrangers(TradingStateMachine):
+    """Stops for them, but does not count what they fill: it never finds delta flat again."""
+
+    def handle(self, message: Message, now: float) -> tuple[Message, ...]:
+        is_strangers = isinstance(message, FillRecorded) and message.order is None
+        return () if is_strangers else super().handle(message, now)
+
+
 class _OutlastsRivals(TradingStateMachine):
     """Takes a second bot for a person."""
 
@@ -161,6 +170,7 @@ class _SameIds(SimJournal):
 TROUBLE_MUTANTS: dict[str, Mutant] = {
     "stranger-not-counted": Mutant("a fill of somebody else's order moves nothing", with_tracker(_StrangerNotCounted), 40),
     "sociable": Mutant("goes on quoting while somebody else trades the account", Parts(risk=_Sociable), 40),
+    "forgets-strangers": Mutant("a risk judge does not count what strangers fill", Parts(risk=_ForgetsStrangers), 40),
     "outlasts-rivals": Mutant("two bots on one account hedge each other's hedges", Parts(risk=_OutlastsRivals), 60, since=1_490),
     "same-ids": Mutant("every journal counts client ids from one", Parts(journal=_SameIds), 60),
     "position-is-a-fill": Mutant("a position report is booked as a fill", with_tracker(_PositionIsAFill), 40),

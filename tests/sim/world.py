@@ -312,7 +312,8 @@ class World:
             return
         self.journal.flush()
         self.inspector.state = bot.core(RISK).state  # What the judge holds now, not what it told in an earlier life.
-        check(self.scenario, self.inspector, self.exchanges, SimJournal.fold(self.journal), bot.core(TRACKER))
+        state = SimJournal.fold(self.journal)
+        check(self.scenario, self.inspector, self.exchanges, state, bot.core(TRACKER), bot.ledgers)
 
     def say(self, text: str) -> None:
         self.history.add(self.engine.now, WORLD, text)
