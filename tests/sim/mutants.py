@@ -193,6 +193,13 @@ class _TellsLate(HedgePlanner):
         return () if self._exposed_since is None or now - self._exposed_since < 30.0 else super()._alarm(exposure, now)
 
 
+class _LittleWaits(HedgePlanner):
+    """What the hedge venue would not trade waits for more."""
+
+    def _close(self, need: Decimal, now: float) -> tuple[Message, ...]:
+        return super()._close(need, now) if self._is_unwinding else ()
+
+
 class _TooMuch(HedgePlanner):
     """Hedges or unwinds a lot more than there is."""
 
@@ -410,6 +417,7 @@ MUTANTS: dict[str, Mutant] = {
     "ack-is-cancelled": Mutant("an acknowledged cancel is taken as cancelled", with_tracker(_AckIsCancelled), 60),
     "not-open-is-filled": Mutant('"not in open orders" is taken as filled', with_tracker(_NotOpenIsFilled), 40),
     "keyed-by-venue-id": Mutant("orders are known by the venue's (placeholder) id only", with_tracker(_KeyedByVenueId), 10),
+    "little-waits": Mutant("an exposure below the hedge venue's minimum waits for more", Parts(planner=_LittleWaits), 60),
     "too-much": Mutant("a hedge is larger than the exposure", Parts(planner=_TooMuch, gate=_LaxGate), 10),
     "two-repair-paths": Mutant("fills are hedged one by one and by the net", Parts(planner=_EachFillOnItsOwn, gate=_LaxGate), 10),
     "replace-early": Mutant(

@@ -29,6 +29,9 @@ PRICE = Decimal(3000)
 SIZE = Decimal("0.10")
 MIN_NOTIONAL = Decimal(100)
 """GRVT's for BTC, in a quarter of the seeds: a third of the size, so that partial fills leave less than it."""
+HEDGE_MIN_NOTIONAL = Decimal(50)
+"""Should GRVT be the hedge venue, one lot of BTC is worth less than its minimum. In some seeds in which the maker venue has none: what one
+refuses, the other takes."""
 MIN_ORDER = Decimal("0.04")
 HISTORY_LAG_MAX_S = 1.6
 """Fills shown later than the tracker's proof of absence takes (2 s and one more) cannot be told from fills that never were."""
@@ -199,6 +202,7 @@ def scenario_of(seed: int, intensity: float | None = None, *, is_alone: bool = F
     """
     dice = random.Random(f"{seed}/scenario")
     notional = random.Random(f"{seed}/notional").choice((ZERO, ZERO, ZERO, MIN_NOTIONAL))
+    hedge_notional = random.Random(f"{seed}/notional of the hedge").choice((ZERO, ZERO, ZERO, ZERO, ZERO, HEDGE_MIN_NOTIONAL))
     drawn = dice.choice((0.5, 1.0, 1.0, 1.0, 1.5, 2.0))
     level = intensity if intensity is not None else 0.0 if seed % 10 == 9 else drawn
     maker_lot, hedge_lot = dice.choice(_LOTS)
@@ -208,7 +212,7 @@ def scenario_of(seed: int, intensity: float | None = None, *, is_alone: bool = F
         cruelty=_confined(_cruelty(dice, level), only),
         troubles=Troubles() if is_alone or only else _troubles(random.Random(f"{seed}/troubles"), level),
         maker=_instrument(MAKER, "ETH_USDT_Perp", "USDT", maker_lot, notional),
-        hedge=_instrument(HEDGE, "ETH_USDC_PERP", "USDC", hedge_lot, ZERO),
+        hedge=_instrument(HEDGE, "ETH_USDC_PERP", "USDC", hedge_lot, ZERO if notional else hedge_notional),
         lifetime_s=dice.choice((8.0, 190.0, 190.0)),
         flow_rate=dice.uniform(0.3, 1.0),
         move_rate=dice.uniform(0.05, 0.5),
