@@ -138,7 +138,7 @@ class Troubles(NamedTuple):
 
 
 class Scenario(NamedTuple):
-    """``lots``: maker's and hedge's. ``stops_at``: when SIGTERM arrives in the quiet time; None = never."""
+    """``lots``: maker's and hedge's. ``stops_at``: when SIGTERM arrives; None = never."""
 
     seed: int
     intensity: float
@@ -216,9 +216,17 @@ def scenario_of(seed: int, intensity: float | None = None, *, is_alone: bool = F
         lifetime_s=dice.choice((8.0, 190.0, 190.0)),
         flow_rate=dice.uniform(0.3, 1.0),
         move_rate=dice.uniform(0.05, 0.5),
-        stops_at=START_S + TRADING_S + dice.uniform(0.0, 20.0) if dice.random() < 0.25 else None,
+        stops_at=_stops_at(seed, dice),
         max_delta=SIZE + max(maker_lot, hedge_lot),
     )
+
+
+def _stops_at(seed: int, dice: random.Random) -> float | None:
+    """A quarter of the seeds are stopped, a quarter of these amid the faults."""
+    if dice.random() >= 0.25:
+        return None
+    in_quiet, early = START_S + TRADING_S + dice.uniform(0.0, 20.0), random.Random(f"{seed}/stop early")
+    return START_S + early.uniform(4.0, TRADING_S) if early.random() < 0.25 else in_quiet
 
 
 def least_of(instrument: Instrument) -> Decimal:

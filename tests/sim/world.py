@@ -141,6 +141,8 @@ class World:
         self.guard.born()
         self.bot = self._new_bot(self.journal, self._hear, self._sending)
         self.bot.begin()
+        if self.inspector.was_stopped:
+            self.bot.stop("SIGTERM")  # Who wants an end to it tells the next life, too.
 
     def _new_bot(
         self,
