@@ -94,7 +94,7 @@ class HedgePlanner:
             case FillRecorded():
                 self._cycle_id = message.order.cycle_id if message.order is not None else self._cycle_id
             case OrderChanged() if message.order.role is Role.MAKER:
-                if not self._is_unwinding:
+                if self._exposed_since is None:
                     return ()
             case OrderChanged():
                 self._judge(message.order, now)

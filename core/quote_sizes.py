@@ -46,6 +46,10 @@ class QuoteSizes:
         """Whether the limits leave room for a build of this side; the hedge book is another matter."""
         return self.quotable(min(self._settings.size, self._room(ledger, side)), book) > 0
 
+    def is_hedgeable(self, exposure: Decimal, book: BookUpdated) -> bool:
+        """Whether the hedge venue, whose book this is, trades so little."""
+        return self._hedge.is_tradable(self._hedge.quantity_down(abs(exposure)), book.bids[0].price)
+
     def _room(self, ledger: ExposureLedger, side: Side) -> Decimal:
         """A build against what is carried makes room for itself."""
         limit = self._settings.max_position

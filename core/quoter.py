@@ -232,9 +232,14 @@ class Quoter:
             return fault
         if self.ledger.has_unknown:
             return "an order is of unknown outcome"
-        if self._exposed_since is not None and (self._order is None or now - self._exposed_since >= EXPOSURE_GRACE_S):
+        if self._exposed_since is not None and not self._may_rest_beside(self._exposed_since, market, now):
             return "exposure is not hedged"
         return None
+
+    def _may_rest_beside(self, exposed_since: float, market: Market, now: float) -> bool:
+        """The rest of a quote whose fills are being hedged; what the hedge venue would not trade is closed here, once the rest is gone."""
+        is_hedged = now - exposed_since < EXPOSURE_GRACE_S and self._sizes.is_hedgeable(self.ledger.net, market.hedge)
+        return self._order is not None and is_hedged
 
     # ---- a living order ------------------------------------------------------------------------------------------------------
 

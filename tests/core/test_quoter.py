@@ -66,13 +66,20 @@ class Rig:
     """A quoter with live feeds and fresh books. ``order`` is what it last placed; time passes in ``wait`` with books kept fresh."""
 
     def __init__(
-        self, *, held: str = "0", ready: bool = True, hedge_lot: str = "0.01", min_notional: str = "0", **settings: object
+        self,
+        *,
+        held: str = "0",
+        ready: bool = True,
+        hedge_lot: str = "0.01",
+        min_notional: str = "0",
+        hedge_min_notional: str = "0",
+        **settings: object,
     ) -> None:
         self.now = 0.0
         self.books = {GRVT: book(GRVT), BACKPACK: book(BACKPACK)}
         self.quoter = Quoter(
             instrument(GRVT, min_notional=min_notional),
-            instrument(BACKPACK, lot=hedge_lot),
+            instrument(BACKPACK, lot=hedge_lot, min_notional=hedge_min_notional),
             SETTINGS._replace(**settings),
             ids("quoter"),  # type: ignore[arg-type]
         )
@@ -383,6 +390,12 @@ def test_a_partly_filled_quote_rests_while_its_hedge_is_under_way_but_not_for_lo
     first = rig.fills("0.03")
     later = rig.wait(EXPOSURE_GRACE_S)
     assert ([], ["exposure is not hedged"]) == (cancels(first), cancels(later))
+
+
+def test_the_rest_of_a_quote_goes_at_once_when_what_has_filled_is_too_little_to_hedge() -> None:
+    rig = Rig(hedge_min_notional="150")
+    rig.rests()
+    assert ["exposure is not hedged"] == cancels(rig.fills("0.03"))
 
 
 def test_a_hedge_that_costs_more_than_the_filter_allows_pulls_the_order() -> None:
