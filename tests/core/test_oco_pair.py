@@ -456,7 +456,7 @@ def test_what_the_table_forbids_is_refused() -> None:
 # ---- whatever happens ------------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     st.sampled_from(("cancel_sibling", "keep_stop", "close")),
     st.booleans(),
@@ -481,7 +481,7 @@ def test_whatever_happens_the_position_ends_covered_or_flat(
 
 
 @example(native_oco=False, events=[("fill", 0, 1)] * (MAX_STOPS + 1))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     st.booleans(),
     st.lists(
@@ -503,7 +503,7 @@ def test_cover_is_never_below_the_position_while_stops_can_be_placed(
             assert rig.stop_cover() >= rig.held()
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.lists(st.tuples(st.booleans(), st.booleans(), st.integers(1, 10), st.integers(0, 2)), max_size=12))
 def test_two_winners_are_never_left_unrepaired(pieces: list[tuple[bool, bool, int, int]]) -> None:
     """Both legs of a venue that ignores reduce-only fill in any pieces, told in any order: what was sold too much is bought back exactly."""

@@ -358,7 +358,7 @@ class Market:
         del inbox[:count]
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(st.integers(0, 2**32))
 def test_delta_stays_within_its_bound_whatever_is_lost_delayed_or_reordered(seed: int) -> None:
     """|D| at the venues never exceeds max_delta as long as every order passed a gate (I1)."""

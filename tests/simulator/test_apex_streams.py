@@ -149,7 +149,7 @@ def test_a_quiet_book_is_silent(bench: Bench):
     assert 1 == len(peer.frames(BOOK))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(steps=st.lists(st.tuples(st.sampled_from(Side), st.integers(1, 60), st.integers(0, 3)), max_size=25))
 def test_the_chain_of_updates_rebuilds_the_book(steps: list[tuple[Side, int, int]]):
     """Applied to the snapshot, with each id the one before plus one, the deltas give the top 25 of the venue's book."""

@@ -149,7 +149,7 @@ def test_an_injected_gap_breaks_the_chain(bench: Bench):
     assert first["u"] + 2 == second["U"]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     steps=st.lists(
         st.tuples(st.booleans(), st.integers(0, 5), st.integers(1, 3), st.sampled_from([0.0, 0.01, 0.06, 1.0])), max_size=30

@@ -438,7 +438,7 @@ def play(steps: list[Any], listener: Callable[[Event], None] = lambda event: Non
 
 
 @given(STEPS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_positions_add_up_to_nothing(steps: list[Any]) -> None:
     """Every contract that one account holds, another owes."""
     exchange = play(steps)
@@ -446,7 +446,7 @@ def test_positions_add_up_to_nothing(steps: list[Any]) -> None:
 
 
 @given(STEPS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_positions_are_the_sum_of_the_fills(steps: list[Any]) -> None:
     """The ledger explains every position."""
     exchange = play(steps)
@@ -457,7 +457,7 @@ def test_positions_are_the_sum_of_the_fills(steps: list[Any]) -> None:
 
 
 @given(STEPS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_the_book_is_the_sum_of_the_open_orders(steps: list[Any]) -> None:
     """No quantity rests that no order stands for, and the sides never touch."""
     exchange = play(steps)
@@ -472,7 +472,7 @@ def test_the_book_is_the_sum_of_the_open_orders(steps: list[Any]) -> None:
 
 
 @given(STEPS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_level_events_rebuild_the_book(steps: list[Any]) -> None:
     """Who applies every BookEvent to an empty book has the exchange's."""
     shown: dict[tuple[Side, Decimal], Decimal] = {}
@@ -488,7 +488,7 @@ def test_level_events_rebuild_the_book(steps: list[Any]) -> None:
 
 
 @given(STEPS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_reduce_only_orders_never_exceed_the_position(steps: list[Any]) -> None:
     """Whatever happened, no resting reduce-only order could turn its account's position round."""
     exchange = play(steps)

@@ -79,7 +79,7 @@ def test_subscribing_twice_does_not_double_the_frames(rig: Rig) -> None:
     assert ["0", "0", "1", "2"] == [number for number, _ in peer.numbers("v1.book.s")]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     moves=st.lists(
         st.tuples(st.sampled_from([Side.BUY, Side.SELL]), st.integers(2990, 3010), st.integers(1, 5), st.integers(0, 120)),
@@ -207,7 +207,7 @@ def test_a_delayed_frame_holds_back_its_followers(rig: Rig) -> None:
     assert ([], [("1", "0"), ("2", "1")]) == (early, peer.numbers("v1.state"))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(delays=st.lists(st.sampled_from([0.0, 0.01, 0.5, 3.0]), min_size=1, max_size=8))
 def test_no_delays_reorder_a_stream(delays: list[float]) -> None:
     """However single frames are delayed, the numbers of a stream only rise."""
