@@ -49,7 +49,7 @@ def test_a_line_carries_event_time_level_and_fields(tmp_path: Path) -> None:
     handle = start(tmp_path)
     message = QuoteSkipped(cycle_id=1, phase="BUILD", reason="spread", at=1.5)
     structlog.get_logger("quoter").info("skipped", price=Decimal("3000.10"), message=message)
-    handle.close()
+    handle.close(GUARD_S)
     (line,) = lines(tmp_path)
     assert {
         "event": "skipped",
@@ -66,7 +66,7 @@ def test_stdlib_logging_arrives_too(tmp_path: Path) -> None:
     """Libraries log that way."""
     handle = start(tmp_path)
     logging.getLogger("library").warning("odd %s", "thing")
-    handle.close()
+    handle.close(GUARD_S)
     assert ("odd thing", "warning") == (lines(tmp_path)[0]["event"], lines(tmp_path)[0]["level"])
 
 
@@ -76,7 +76,7 @@ def test_the_level_holds(tmp_path: Path) -> None:
     structlog.get_logger("a").debug("no")
     logging.getLogger("b").debug("no")
     structlog.get_logger("a").info("yes")
-    handle.close()
+    handle.close(GUARD_S)
     assert ["yes"] == [line["event"] for line in lines(tmp_path)]
 
 
@@ -86,7 +86,7 @@ def test_libraries_are_quiet(tmp_path: Path, name: str) -> None:
     handle = start(tmp_path, "DEBUG")
     logging.getLogger(name).info("request with cookie")
     logging.getLogger(name).warning("warned")
-    handle.close()
+    handle.close(GUARD_S)
     assert ["warned"] == [line["event"] for line in lines(tmp_path)]
 
 
@@ -110,7 +110,7 @@ def test_no_secret_reaches_the_file(tmp_path: Path) -> None:
     except ValueError:
         log.exception("failed")
         logging.getLogger("library").exception("failed with %s", CANARY)
-    handle.close()
+    handle.close(GUARD_S)
     text = (tmp_path / "log.jsonl").read_text()
     assert len(lines(tmp_path)) == 4
     assert "Traceback" in text
@@ -123,7 +123,7 @@ def test_bytes_are_shown_as_text(tmp_path: Path) -> None:
     log = structlog.get_logger("a")
     log.info("x", deep=[{"raw": b"plain"}])
     log.info("x", deep=[{"raw": f"say {CANARY}".encode()}])
-    handle.close()
+    handle.close(GUARD_S)
     assert [[{"raw": "plain"}], [{"raw": "say ***"}]] == [line["deep"] for line in lines(tmp_path)]
 
 
@@ -131,7 +131,7 @@ def test_a_number_that_is_a_secret_is_removed(tmp_path: Path) -> None:
     """An account id may be logged as an int; other numbers stay numbers."""
     handle = setup_logging(tmp_path, "INFO", Redactor(["2987654321"]))
     structlog.get_logger("a").info("x", account=2987654321, price=2.5, count=3)
-    handle.close()
+    handle.close(GUARD_S)
     line = lines(tmp_path)[0]
     assert ("***", 2.5, 3) == (line["account"], line["price"], line["count"])
 
@@ -141,7 +141,7 @@ def test_odd_values_make_one_valid_line(tmp_path: Path, value: object) -> None:
     """No value may split, break or lose its line."""
     handle = start(tmp_path)
     structlog.get_logger("a").info("odd", value=value)
-    handle.close()
+    handle.close(GUARD_S)
     assert (1, 0) == (len(lines(tmp_path)), handle.lost)
 
 
@@ -159,7 +159,7 @@ def test_a_value_that_cannot_be_shown_costs_its_line_only(tmp_path: Path) -> Non
     log.info("broken", value=Broken())
     log.info("endless", value=endless)
     log.info("after")
-    handle.close()
+    handle.close(GUARD_S)
     assert ["after"] == [line["event"] for line in lines(tmp_path)]
     assert handle.lost == 2
 
@@ -168,7 +168,7 @@ def test_the_file_is_private(tmp_path: Path) -> None:
     """Only its owner reads what the bot does."""
     handle = start(tmp_path)
     structlog.get_logger("a").info("x")
-    handle.close()
+    handle.close(GUARD_S)
     assert (tmp_path / "log.jsonl").stat().st_mode & 0o777 == 0o600
 
 
@@ -178,7 +178,7 @@ def test_a_full_disk_costs_lines_not_trading(tmp_path: Path) -> None:
     handle = start(tmp_path)
     for _ in range(3):
         structlog.get_logger("a").info("x")
-    handle.close()
+    handle.close(GUARD_S)
     assert handle.lost == 3
 
 
@@ -192,7 +192,7 @@ def test_a_closed_pipe_costs_lines_not_trading(tmp_path: Path) -> None:
         pass
     os.close(reader)
     structlog.get_logger("a").info("lost")
-    handle.close()
+    handle.close(GUARD_S)
     assert handle.lost == 1
 
 
