@@ -357,7 +357,9 @@ SILENCES: dict[str, Callable[[Peer], None]] = {
 @pytest.mark.parametrize("silence", SILENCES.values(), ids=SILENCES.keys())
 def test_a_silent_connection_is_given_up(silence: Callable[[Peer], None]) -> None:
     """No frame and no pong for the limit: reconnect, and come back."""
-    with running(ok_then(silence), stale_after_s=0.2) as run:
+    with running(ok_then(silence)) as run:
+        run.until(has(LIVE))
+        run.session.stale_after_s = 0.2
         run.until(has(LIVE, 2))
     assert run.session.losses[0] == "half-open: no frame and no pong for 0.2 s"
 
@@ -382,7 +384,9 @@ def cut_record(context: ssl.SSLContext, then: Callable[[bytes, Peer], None]) -> 
 def test_a_tls_record_that_is_never_finished_is_given_up(tmp_path: Path) -> None:
     """Below the WebSocket's own frames nothing is lost either: no half of it is taken for a whole."""
     with trusted(self_signed(tmp_path)) as context, RawServer(cut_record(context, lambda rest, peer: swallow(peer))) as server:
-        run = Run(TalkingSession(server.port, stale_after_s=0.3, scheme="wss"))
+        run = Run(TalkingSession(server.port, scheme="wss"))
+        run.until(has(LIVE))
+        run.session.stale_after_s = 0.3
         run.until(has(LIVE, 2))
         run.loop.close()
     assert (True, False) == (run.session.losses[0].startswith("half-open"), "late" in run.story)
@@ -409,21 +413,24 @@ def test_a_tls_record_that_drips_in_is_taken_whole(tmp_path: Path) -> None:
     assert [] == run.session.losses
 
 
-def test_a_quiet_venue_that_answers_pings_is_kept() -> None:
-    """Silence of data alone is the session's to judge."""
-    pongs = threading.Semaphore(0)
+def test_a_quiet_venue_that_answers_pings_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Silence of data alone is the session's to judge: twice the limit passes, by the loop's clock, with a pong every now and then."""
+    real, passed_s = time.monotonic, 0.0
+    clock = SimpleNamespace(monotonic=lambda: real() + passed_s)
+    for module in ("stream", "ws"):
+        monkeypatch.setattr(f"adapters.transport.{module}.time", clock)
 
     def answer(peer: Peer) -> None:
         while peer.read_frame()[0] == 9:
             peer.send(frame(10, b""))
-            pongs.release()
 
-    with running(ok_then(answer), stale_after_s=0.4) as run:
+    with running(ok_then(answer), stale_after_s=200.0) as run:
         run.until(has(LIVE))
-        answered = 0
-        while answered < 4:
-            assert run.loop.poll(0.02) == ()
-            answered += pongs.acquire(blocking=False)
+        for _ in range(4):
+            passed_s += 100.0
+            asked_at = clock.monotonic()
+            while run.loop._ws.last_pong_at < asked_at:
+                assert run.loop.poll(0.02) == ()
         assert run.loop.vitals().state == "LIVE"
     assert run.session.ticks >= 1
 
