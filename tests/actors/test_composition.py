@@ -241,7 +241,8 @@ def test_nothing_of_the_past_is_held_for_the_life_of_the_process(run: Run) -> No
 def test_it_quotes_when_everything_is_live_and_reconciled(run: Run) -> None:
     """And not before."""
     run.until(lambda: run.maker.placed, "a quote")
-    assert ([TradingState.ACTIVE], True) == (run.states(), run.maker.placed[0].post_only)
+    run.until(run.states, "the recorder to have heard of it")
+    assert (TradingState.ACTIVE, True) == (run.states()[0], run.maker.placed[0].post_only)
 
 
 def test_an_account_feed_that_crashes_is_restarted_and_reconciled(run: Run) -> None:
@@ -251,8 +252,13 @@ def test_an_account_feed_that_crashes_is_restarted_and_reconciled(run: Run) -> N
     run.hedge.streams[Channel.ACCOUNT][0].batches.put(RuntimeError("planted"))
     run.until(lambda: len(run.hedge.streams[Channel.ACCOUNT]) >= 2, "a second stream")
     run.until(lambda: run.watch.epoch_of("account_feed.backpack") > before, "the new epoch")
-    downs = [each for each in list(run.seen) if isinstance(each, FeedChanged) and each.state is FeedState.DOWN]
-    assert [(BACKPACK, Channel.ACCOUNT, Source.WS)] == [(each.venue, each.channel, each.source) for each in downs]
+
+    def downs() -> list[tuple[VenueId, Channel, Source]]:
+        changes = [each for each in list(run.seen) if isinstance(each, FeedChanged)]
+        return [(each.venue, each.channel, each.source) for each in changes if each.state is FeedState.DOWN]
+
+    run.until(downs, "the recorder to have heard of it")
+    assert [(BACKPACK, Channel.ACCOUNT, Source.WS)] == downs()
 
 
 def test_a_feed_that_stays_away_is_polled_for(run: Run) -> None:
