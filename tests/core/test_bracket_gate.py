@@ -132,21 +132,24 @@ def test_a_loop_is_stopped() -> None:
 
 
 @given(
-    st.integers(-20, 20),
+    st.just(0) | st.integers(-20, 20),
     st.lists(
-        st.tuples(st.sampled_from((Role.ENTRY, Role.SL, Role.TP, Role.REPAIR)), st.booleans(), st.integers(1, 30)), max_size=12
+        st.tuples(st.sampled_from((Role.ENTRY, Role.SL, Role.TP, Role.REPAIR)), st.booleans(), st.integers(1, 12)),
+        min_size=6,
+        max_size=12,
     ),
 )
 def test_what_passes_can_never_make_the_position_larger_than_the_size(held: int, wanted: list[tuple[Role, bool, int]]) -> None:
     """Whatever of the orders that passed fills, each of them reduces, or is the one entry from flat."""
-    gate = _gate(held=str(D(held) / 100))
+    gate, entries = _gate(held=str(D(held) / 100)), 0
     for number, (role, is_buy, lots) in enumerate(wanted):
         side = Side.BUY if is_buy else Side.SELL
         order = place(number, venue=GRVT, role=role, side=side, quantity=str(D(lots) / 100), reduce_only=role is not Role.ENTRY)
         if gate.check(order, 0.0) is not None:
             continue
         if role is Role.ENTRY:
-            assert (held, side) == (0, Side.BUY)
+            entries += 1
+            assert (held, side, entries) == (0, Side.BUY, 1)
             assert order.quantity <= D("0.10")
         else:
             assert order.quantity <= max(abs(D(held) / 100), D("0.10"))

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from core.messages import (
     Alert,
+    FeedChanged,
     ForeignActivity,
     HedgeStalled,
     Message,
@@ -424,15 +425,28 @@ def test_nothing_that_is_ever_told_raises_it_out_of_halted(messages: list[tuple[
     assert ([], T.HALTED) == (states, made.state)
 
 
-@given(st.lists(st.tuples(st.sampled_from(ANYTHING), st.integers(0, 30)), max_size=60))
-def test_it_rises_only_with_every_condition_met(messages: list[tuple[Message, int]]) -> None:
-    """Whenever ACTIVE is announced, both venues' four feeds were told live last and nothing is exposed."""
-    made, now, feeds = machine(), 0.0, {}
-    for message, seconds in messages:
+PASSING: list[Message] = [*conditions()[1:], Tick(), GONE, mismatch(), foreign(), alert("journal")]
+PASSING += [filled(place(1), "t1", "0.10"), filled(HEDGE, "t2", "0.10")]
+PASSING += [changed(HEDGE, state) for state in (OrderState.UNKNOWN, OrderState.CANCELED)]
+
+
+@given(st.permutations(conditions()), st.lists(st.tuples(st.sampled_from(PASSING), st.integers(0, 60)), min_size=20, max_size=60))
+def test_it_rises_only_with_every_condition_met(first: list[Message], later: list[tuple[Message, int]]) -> None:
+    """Whenever ACTIVE is announced, both venues' four feeds were told live last, both were reconciled since, and nothing is exposed or of
+    unknown outcome. It is announced once all has been told, in whatever order."""
+    made, now, feeds, reconciled, rises = machine(), 0.0, dict[object, FeedState](), set[VenueId](), 0
+    for message, seconds in [*((each, 0) for each in (*first, Tick())), *later]:
         now += seconds
-        if type(message).__name__ == "FeedChanged":
-            feeds[(message.venue, message.channel)] = message.state  # type: ignore[attr-defined]
+        if isinstance(message, VenueReconciled):
+            reconciled.add(message.venue)
+        if isinstance(message, FeedChanged):
+            before = feeds.get((message.venue, message.channel), FeedState.LIVE)
+            feeds[message.venue, message.channel] = message.state
+            if message.channel is Channel.ACCOUNT and message.state is not before:
+                reconciled.discard(message.venue)
         told = made.handle(message, now)
         if any(isinstance(m, TradingStateChanged) and m.state is T.ACTIVE for m in told):
-            assert [FeedState.LIVE] * 4 == list(feeds.values())
-            assert abs(made.ledger.net) < Decimal("0.01")
+            rises += 1
+            assert ([FeedState.LIVE] * 4, set(VENUES)) == (list(feeds.values()), reconciled)
+            assert (True, False) == (abs(made.ledger.net) < Decimal("0.01"), made.ledger.has_unknown)
+    assert rises > 0
