@@ -22,12 +22,14 @@ from actors.base import Actor, CrashReport, Report
 from actors.children import Side
 from adapters.csv_files import CsvFiles, WallClock
 from adapters.journal import SqliteJournal
+from core import venue_watch
 from core.config import parse_config
 from core.messages import Message, TradingStateChanged
 from core.supervision import ChildSpec
 from core.types import ZERO, TradingState
 from tests.faults.house import FEES, GUARD_S, House
 
+NEVER_S = 1e9
 M = TypeVar("M", bound=Message)
 CONFIG = """
 [run]
@@ -282,6 +284,12 @@ def quicken(
     patch.setattr(
         actors.composition, "quote_settings", lambda *found: settings(*found)._replace(cancel_pause_s=0.05, check_s=0.05)
     )
+
+
+def without_audits(patch: pytest.MonkeyPatch) -> None:
+    """Nothing is read on a schedule nor a second time: by the time of ACTIVE all reads are over."""
+    for name in ("FILLS_AUDIT_S", "ORDERS_AUDIT_S", "POSITION_AUDIT_S", "SECOND_ROUND_S"):
+        patch.setattr(venue_watch, name, NEVER_S)
 
 
 def assert_adds_up(house: House) -> None:

@@ -7,27 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from core import venue_watch
 from core.messages import FetchPosition, FrameRejected
 from core.routing import RECORDER
 from core.types import Channel
 from tests.faults.house import House
-from tests.faults.rig import assert_adds_up, quicken, running, until
-
-NEVER_S = 1e9
+from tests.faults.rig import assert_adds_up, quicken, running, until, without_audits
 
 
-@pytest.fixture
-def _without_audits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is read on a schedule nor a second time."""
-    for name in ("FILLS_AUDIT_S", "ORDERS_AUDIT_S", "POSITION_AUDIT_S", "SECOND_ROUND_S"):
-        monkeypatch.setattr(venue_watch, name, NEVER_S)
-
-
-@pytest.mark.usefixtures("_without_audits")
 def test_the_account_is_read_when_one_of_its_frames_cannot_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """At once, while the stream stays as it is."""
     quicken(monkeypatch)
+    without_audits(monkeypatch)
     house = House()
     reads: list[FetchPosition] = []
     genuine = house.hedge.fetch_position
