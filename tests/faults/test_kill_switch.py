@@ -19,6 +19,9 @@ from tests.process.kit import VENUES, World, by_night
 from tests.process.kit import until as until_told
 
 
+ENDED = ("CANCELED", "FILLED")
+
+
 def throw(folder: Path) -> None:
     (folder / "KILL").touch()
 
@@ -153,6 +156,7 @@ def test_the_command_halts_a_run_whose_network_is_gone(world: World) -> None:
         for channel in ("rest", "market", "account"):
             world.venues.post("/refuse", venue=venue, channel=channel, is_on=False)
     until_told(lambda: not world.venues.open_orders(), "the quote to go")
+    until_told(lambda: any(line["order"]["state"] in ENDED for line in world.log("OrderChanged")), "the bot to know")
     code = bot.end()
     again = world.run()
     assert (2, True) == (again.wait(), "kill switch" in again.stderr)
