@@ -231,6 +231,11 @@ class LocalRun:
             self.stop()
         return self.wait()
 
+    def assert_ends_in_order(self) -> None:
+        """An orderly stop, whose exit code says what the venues hold: 0 nothing, 3 anything."""
+        code = self.end()
+        assert (3 if any(venue.position for venue in self.house.venues) else 0) == code
+
     def wait(self) -> int:
         self._thread.join(GUARD_S)
         assert self.code is not None, "the run did not end"

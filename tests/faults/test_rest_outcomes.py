@@ -57,7 +57,7 @@ def test_a_hedge_of_unknown_outcome_covers_until_there_is_evidence(
         until(lambda: house.maker.open_orders, "the next quote")
         house.hedge.is_mute = False
         assert 1 == hedges_sent(house)
-        assert run.end() in (0, 3)
+        run.assert_ends_in_order()
     assert_adds_up(house)
 
 
@@ -73,7 +73,7 @@ def test_a_hedge_that_never_arrived_is_sent_anew_once_that_is_proven(tmp_path: P
         until(lambda: house.hedge.volume == quote.quantity, "the second hedge")
         until(lambda: house.maker.open_orders, "the next quote")
         assert (2, True) == (hedges_sent(house), is_unknown(run, Role.HEDGE))
-        assert run.end() in (0, 3)
+        run.assert_ends_in_order()
     assert_adds_up(house)
 
 
@@ -85,7 +85,7 @@ def test_a_quote_of_unknown_outcome_is_the_only_one(tmp_path: Path, monkeypatch:
     house.maker.faults.append(fault)
     with house.takers(), running(tmp_path, house, monkeypatch) as run:
         run.until_traded(2)
-        assert run.end() in (0, 3)
+        run.assert_ends_in_order()
     assert_adds_up(house)
     history = [message for message in run.tap.messages if isinstance(message, OrderChanged)]
     began = next(n for n, change in enumerate(history) if change.order.state is OrderState.UNKNOWN)
@@ -113,7 +113,7 @@ def test_an_order_that_certainly_failed_is_decided_anew(
         getattr(house, side).faults.extend([fault] * 2)
         until(lambda: not getattr(house, side).faults, "both failures")
         run.until_traded(2)
-        assert run.end() in (0, 3)
+        run.assert_ends_in_order()
     assert_adds_up(house)
     assert 2 == len({c.order.client_order_id for c in run.tap.messages if isinstance(c, OrderChanged) and c.order.state is state})
 
@@ -135,7 +135,7 @@ def test_after_a_429_the_hedge_goes_before_everything_else(
         filled_quote(house, run)
         until(lambda: house.hedge.volume > 0, "the hedge")
         assert ["place", "place"] == house.hedge.calls[:2]
-        assert run.end() in (0, 3)
+        run.assert_ends_in_order()
     assert_adds_up(house)
 
 
@@ -155,7 +155,7 @@ def test_the_third_429_within_a_minute_takes_the_quotes_down(tmp_path: Path, mon
         assert (quotes, 4) == (len(house.maker.sent), hedges_sent(house))
         monkeypatch.setattr(trading_state, "THROTTLE_WINDOW_S", 0.0)
         until(lambda: house.maker.open_orders, "a quote")
-        assert run.end() in (0, 3)
+        run.assert_ends_in_order()
     assert_adds_up(house)
 
 
@@ -201,7 +201,7 @@ def test_a_read_that_is_stuck_holds_up_no_hedge(tmp_path: Path, monkeypatch: pyt
         quote = filled_quote(house, run)
         until(lambda: house.hedge.volume == quote.quantity, "the hedge")
         gate.set()
-        assert run.end() in (0, 3)
+        run.assert_ends_in_order()
     assert_adds_up(house)
 
 
@@ -270,5 +270,5 @@ def test_a_step_of_the_wall_clock_changes_no_decision(tmp_path: Path, monkeypatc
         shift_s[0] = step_s
         run.until_traded(5)
         assert {TradingState.ACTIVE} == {message.state for message in run.seen(TradingStateChanged)}
-        assert run.end() in (0, 3)
+        run.assert_ends_in_order()
     assert_adds_up(house)

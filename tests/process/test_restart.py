@@ -119,9 +119,10 @@ def test_a_run_that_is_killed_again_and_again_still_adds_up(world: World) -> Non
     last = world.run()
     world.until_holding(last)
     world.until_filled_anew()
-    last.end()
+    code = last.end()
     ledger = world.venues.ledger()
     assert ([], [], 0, "") == (ledger.open_orders, ledger.reused_client_ids, ledger.net, last.stderr)
+    assert (0 if ledger.is_flat else 3) == code
     assert (sorted(ledger.fills), ledger.volume("grvt")) == (sorted(world.fills_csv()), world.paired_quantity())
 
 
