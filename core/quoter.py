@@ -34,6 +34,7 @@ from core.messages import (
     Stop,
     Tick,
     TradingStateChanged,
+    VenueReconciled,
 )
 from core.quote_policy import (
     Market,
@@ -101,6 +102,8 @@ class Quoter:
         self._books: dict[VenueId, BookUpdated] = {}
         self._streams = tuple((venue, channel) for venue in (maker.venue, hedge.venue) for channel in Channel)
         self._feeds: dict[tuple[VenueId, Channel], FeedState] = {}
+        self._unread: set[VenueId] = set()
+        """Whose account stream has changed its state since the venue was last read: what it missed is not known yet."""
         self._state = TradingState.STARTING
         self._cycle_id = last_cycle_id
         self._done = done_cycles
@@ -134,7 +137,9 @@ class Quoter:
             case BookLost():
                 self._books.pop(message.venue, None)
             case FeedChanged() if message.source is Source.WS:
-                self._feeds[(message.venue, message.channel)] = message.state
+                self._feed(message)
+            case VenueReconciled():
+                self._unread.discard(message.venue)
             case FillRecorded():
                 self._count_fill(message, now)
             case OrderChanged():
@@ -154,6 +159,13 @@ class Quoter:
         return self._evaluate(now) if self.ledger.is_synced else self.ledger.ask(self._epoch, now)
 
     # ---- following events ----------------------------------------------------------------------------------------------------
+
+    def _feed(self, message: FeedChanged) -> None:
+        """The first word of a live stream is no change: trading is not ACTIVE before each venue has been read."""
+        key = (message.venue, message.channel)
+        if message.channel is Channel.ACCOUNT and self._feeds.get(key, FeedState.LIVE) is not message.state:
+            self._unread.add(message.venue)
+        self._feeds[key] = message.state
 
     def _count_fill(self, message: FillRecorded, now: float) -> None:
         order = message.order
@@ -224,6 +236,8 @@ class Quoter:
         for feed in self._streams:
             if self._feeds.get(feed) is not FeedState.LIVE:
                 return f"{feed[0]} {feed[1].value} feed is not live"
+        if self._unread:
+            return f"{', '.join(sorted(self._unread))} not read since its account feed returned"
         market = self._market()
         if market is None:
             return "a book is missing"

@@ -108,7 +108,7 @@ ROUTES: dict[type[Message], tuple[str, ...]] = {
     FillRecorded: (*_CORES, FALLBACK),
     OrderChanged: _CORES,
     LedgerRequested: (ALL_GATEWAYS, RISK, "account_feed.*", "market_feed.*"),
-    VenueReconciled: (RISK, FALLBACK, RECORDER, CONTROL),
+    VenueReconciled: (QUOTER, RISK, FALLBACK, RECORDER, CONTROL),
     PositionMismatch: (RISK, RECORDER),
     ForeignActivity: (RISK, RECORDER),
     HedgeStalled: (RISK, RECORDER),

@@ -24,6 +24,7 @@ from core.messages import (
     Stop,
     Tick,
     TradingStateChanged,
+    VenueReconciled,
 )
 from core.quote_policy import QuoteSettings
 from core.quoter import CANCEL_AGAIN_S, EXPOSURE_GRACE_S, REST_AFTER_REFUSALS_S, Quoter
@@ -384,6 +385,18 @@ def test_what_the_poller_says_of_a_feed_is_no_live_feed() -> None:
     assert [] == orders_in(rig.wait(5.0))
 
 
+@pytest.mark.parametrize("channel", Channel)
+def test_after_an_outage_of_its_account_stream_a_venue_is_read_before_anything_is_quoted(channel: Channel) -> None:
+    """What the stream did not tell may be a stranger's, or a fill of ours. A market stream has nothing of the kind to tell."""
+    rig = Rig()
+    rig.rests()
+    rig.do(feed(GRVT, channel, FeedState.DOWN))
+    rig.ends()
+    early = orders_in(rig.do(feed(GRVT, channel)) + rig.wait(2.0) + rig.do(VenueReconciled(venue=BACKPACK, at=rig.now)))
+    then = orders_in(rig.do(VenueReconciled(venue=GRVT, at=rig.now)))
+    assert ((0, 1) if channel is Channel.ACCOUNT else (1, 0)) == (len(early), len(then))
+
+
 def test_a_partly_filled_quote_rests_while_its_hedge_is_under_way_but_not_for_long() -> None:
     rig = Rig()
     rig.rests()
@@ -663,6 +676,7 @@ class World:
                 for venue in VENUES:
                     for channel in Channel:
                         self.take(rig.do(feed(venue, channel)))
+                    self.take(rig.do(VenueReconciled(venue=venue, at=rig.now)))
 
     def fill(self, quantity: Decimal) -> None:
         rig, order = self.rig, self.rig.order

@@ -13,6 +13,7 @@ from core.messages import (
     AttemptFinished,
     BookUpdated,
     CancelOrder,
+    FeedChanged,
     FillRecorded,
     ForeignActivity,
     HedgeStalled,
@@ -28,8 +29,8 @@ from core.messages import (
 )
 from core.order import CLOSED, TRANSITIONS
 from core.quoter import EXPOSURE_GRACE_S
-from core.routing import HEDGER, TRACKER
-from core.types import ZERO, ClientOrderId, FeedState, OrderState, Role, Side, TradingState, VenueId
+from core.routing import HEDGER, QUOTER, TRACKER
+from core.types import ZERO, Channel, ClientOrderId, FeedState, OrderState, Role, Side, Source, TradingState, VenueId
 from simulator.ledger import AccountFill
 from tests.sim.bot import Bot
 from tests.sim.engine import Engine
@@ -93,6 +94,8 @@ class Inspector:
         self._known: dict[ClientOrderId, OrderSnapshot] = {}
         self._cancels: set[ClientOrderId] = set()
         self._reconciled: set[VenueId] = set()
+        self._accounts: dict[VenueId, FeedState] = {}
+        self._unread: set[VenueId] = set()
         self._books: dict[VenueId, float] = {}
         self._blind_since: float | None = None
         self._uneven_since: float | None = None
@@ -114,6 +117,8 @@ class Inspector:
         self._count_absence()
         self._away_since = None
         self._reconciled.clear()
+        self._accounts.clear()
+        self._unread.clear()
         self._known.clear()
         self._books.clear()
         self._blind_since = self._uneven_since = self._open_since = None
@@ -192,12 +197,12 @@ class Inspector:
                 self._transition(message.order)
             case LedgerRequested() if sender == HEDGER:
                 self._newest_hedger = max(message.epoch, self._newest_hedger)
-            case PlaceOrder() if sender == HEDGER:
-                self._plan(message, bot)
+            case PlaceOrder():
+                self._placed(sender, message, bot)
             case CancelOrder():
                 self._cancels.add(message.client_order_id)
-            case VenueReconciled():
-                self._reconciled.add(message.venue)
+            case FeedChanged() | VenueReconciled():
+                self._look_at_venue(message)
             case TradingStateChanged():
                 self.state = message.state
                 self.states.append((self._engine.now, message.state, message.reason))
@@ -225,6 +230,27 @@ class Inspector:
             self._exposure_told_at = now
         if alert.key == "journal":
             self.reasons.append((now, alert.key))
+
+    def _look_at_venue(self, message: FeedChanged | VenueReconciled) -> None:
+        venue = message.venue
+        if isinstance(message, VenueReconciled):
+            self._reconciled.add(venue)
+            self._unread.discard(venue)
+        elif message.source is Source.WS and message.channel is Channel.ACCOUNT:
+            if self._accounts.get(venue, FeedState.LIVE) is not message.state:
+                self._unread.add(venue)
+            self._accounts[venue] = message.state
+
+    def _placed(self, sender: str, order: PlaceOrder, bot: Bot) -> None:
+        if sender == HEDGER:
+            self._plan(order, bot)
+        elif sender == QUOTER:
+            self._quote(order)
+
+    def _quote(self, order: PlaceOrder) -> None:
+        """I11: after each outage of an account stream its venue is read before anything is quoted."""
+        if self._unread and self._engine.now - self.disturbed_at >= DISTURBED_S:
+            self.fail(f"I11: quote {order.client_order_id}, {', '.join(self._unread)} not read since its account stream changed")
 
     def _plan(self, order: PlaceOrder, bot: Bot) -> None:
         """I4: a hedge covers what is exposed, all of it, and nothing else. A replaced planner's is the fence's business (guard.py)."""

@@ -287,6 +287,14 @@ class _KeepsItsQuote(Quoter):
         return None if self._order is not None and reason is not None and reason.startswith("trading state") else reason
 
 
+class _QuotesUnread(Quoter):
+    """A stream that is back has told everything."""
+
+    def _feed(self, message: FeedChanged) -> None:
+        super()._feed(message)
+        self._unread.clear()
+
+
 class _NotPostOnly(Quoter):
     def _quote(self, attempt: Any, quantity: Decimal, now: float) -> tuple[Message, ...]:
         book = self._books[self._maker.venue]
@@ -426,6 +434,7 @@ MUTANTS: dict[str, Mutant] = {
         60,
     ),
     "quotes-blind": Mutant("quotes stay while a stream is down", Parts(quoter=_QuotesBlind), 40),
+    "quotes-unread": Mutant("a quote leaves before what an outage hid was read", Parts(quoter=_QuotesUnread), 40),
     "keeps-its-quote": Mutant("a quote rests on while trading is not ACTIVE", Parts(quoter=_KeepsItsQuote), 60),
     "stays-down": Mutant("REDUCING is for good", Parts(risk=_StaysDown), 60),
     "tells-late": Mutant("an open exposure is told after half a minute", Parts(planner=_TellsLate), 60),
