@@ -194,6 +194,11 @@ class Bot:
         return self._child.poll() is None
 
     @property
+    def is_stopped(self) -> bool:
+        """By SIGSTOP, which takes a moment."""
+        return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+    @property
     def stdout(self) -> str:
         return (self.folder / "stdout").read_text("utf-8")
 

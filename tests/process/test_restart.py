@@ -133,7 +133,7 @@ def test_a_second_instance_exits_4_and_asks_the_venues_nothing(world: World, fol
     world.until_quoting()
     world.write_config(change=lambda text: text.replace('"state"', f'"{folder}"').replace('"ETH"', f'"{ticker}"'))
     first.send(signal.SIGSTOP)
-    until(lambda: stopped(first.pid), "the first instance to hold still")
+    until(lambda: first.is_stopped, "the first instance to hold still")
     before = world.venues.get("/requests")
     second = world.run()
     ended = second.wait()
@@ -141,8 +141,3 @@ def test_a_second_instance_exits_4_and_asks_the_venues_nothing(world: World, fol
     first.send(signal.SIGCONT)
     assert (4, True, before) == (ended, str(first.pid) in second.stderr, after)
     assert 1 == second.stderr.count("\n")
-
-
-def stopped(pid: int) -> bool:
-    with open(f"/proc/{pid}/stat") as file:
-        return file.read().rpartition(")")[2].split()[0] == "T"
