@@ -44,19 +44,7 @@ from core.routing import CLERK, CONTROL, GRANTED, ROUTES, TRACKER
 from core.types import ZERO, Channel, FeedState, Fees, Source, TradingState, VenueId
 from tests.actors.fakes import BACKPACK, CAPABILITIES, GRVT, GUARD_S, FakeStream, Routed, book, instrument
 from tests.actors.test_recorder import HEDGE, MAKER, FakeFiles, FakeView
-
-CONFIG = """
-[run]
-state_dir = "unused"
-[strategy]
-kind = "hedge"
-ticker = "ETH"
-primary = "grvt"
-hedge = "backpack"
-size = "0.10"
-max_delta = "0.10"
-max_position = "0.50"
-"""
+from tests.core.builders import HEDGE_TOML
 
 
 def fresh_book(venue: VenueId) -> BookUpdated:
@@ -168,7 +156,7 @@ class Run:
         fees = Fees(ZERO, Decimal("0.0005"))
         sides = [Side(venue, instrument(venue.name), fees, {"create": 2.0}) for venue in (self.maker, self.hedge)]
         self.composition = Composition(
-            parse_config(CONFIG, "test"),
+            parse_config(HEDGE_TOML, "test"),
             *sides,
             self.journal,
             Outputs(FakeFiles(self.written), FakeView(), self.seen.append),

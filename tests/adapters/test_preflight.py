@@ -19,24 +19,9 @@ from core.instrument import Instrument
 from core.messages import BookUpdated, Message
 from core.ports import AccountInfo, Venue, VenueRefused, VenueUnreachable
 from core.types import Fees, VenueId
-from tests.core.builders import BACKPACK, GRVT, NO_FEES, VENUES, D, book, filled, instrument, place
+from tests.core.builders import BACKPACK, GRVT, HEDGE_TOML, NO_FEES, VENUES, D, book, filled, instrument, place
 
-CONFIG = parse_config(
-    """
-[run]
-state_dir = "unused"
-[strategy]
-kind = "hedge"
-ticker = "ETH"
-primary = "grvt"
-hedge = "backpack"
-size = "0.10"
-max_delta = "0.10"
-max_position = "0.50"
-fx = { "USDC/USDT" = "1.0" }
-""",
-    "test",
-)
+CONFIG = parse_config(HEDGE_TOML + 'fx = { "USDC/USDT" = "1.0" }', "test")
 QUESTIONS = ("resolve", "clock_offset_ms", "account", "open_orders", "fees", "position", "book")
 
 

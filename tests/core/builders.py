@@ -44,6 +44,19 @@ VENUES = (GRVT, BACKPACK)
 SYMBOLS = {GRVT: "ETH_USDT_Perp", BACKPACK: "ETH_USDC_PERP"}
 BUY, SELL = Side.BUY, Side.SELL
 NO_FEES = Fees(D(0), D(0))
+HEDGE_TOML = """
+[run]
+state_dir = "unused"
+[strategy]
+kind = "hedge"
+ticker = "ETH"
+primary = "grvt"
+hedge = "backpack"
+size = "0.10"
+max_delta = "0.10"
+max_position = "0.50"
+"""
+"""A configuration to run with; the strategy is last, so that what a test needs besides can be put behind it."""
 
 
 def instrument(venue: VenueId, *, lot: str = "0.01", tick: str = "0.01", min_notional: str = "0", **more: Any) -> Instrument:

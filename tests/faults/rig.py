@@ -27,23 +27,12 @@ from core.config import parse_config
 from core.messages import Message, TradingStateChanged
 from core.supervision import ChildSpec
 from core.types import ZERO, TradingState
+from tests.core.builders import HEDGE_TOML
 from tests.faults.house import FEES, GUARD_S, House
 
 NEVER_S = 1e9
 M = TypeVar("M", bound=Message)
-CONFIG = """
-[run]
-state_dir = "unused"
-[strategy]
-kind = "hedge"
-ticker = "ETH"
-primary = "grvt"
-hedge = "backpack"
-size = "0.10"
-max_delta = "0.10"
-max_position = "0.50"
-max_daily_loss = "1000000"
-"""
+CONFIG = HEDGE_TOML + 'max_daily_loss = "1000000"'
 
 
 def until(condition: Callable[[], Any], what: str) -> Any:
