@@ -423,7 +423,7 @@ def test_a_wedged_actor_is_listed_as_unresponsive_and_the_others_answer(stage: S
     """The dump is complete all the same, with how long it has been busy (I21)."""
     stage.up("order_tracker", "hedger", "quoter")
     stage.block("hedger")
-    rows = {each.health.name: each.health for each in stage.watch.health(0.3)}
+    rows = {each.health.name: each.health for each in stage.watch.health(1.0)}
     states = [rows[name].state for name in ("order_tracker", "hedger", "quoter")]
     assert (["running", "unresponsive", "running"], True, 1) == (states, rows["hedger"].busy_s > 0, rows["hedger"].queue_depth)
 
