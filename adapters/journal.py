@@ -34,6 +34,8 @@ FIRST_CLIENT_ID_MAX = 2**31
 
 LOCK_LIMIT_S = 3.0
 """Who only reads, flushes or closes waits no longer for a commit of another thread: the main loop does so, too, and a disk may hang."""
+_LOCK_WAITS = 12
+"""The limit in parts: a process that was suspended meanwhile finds one of them over, not all of it."""
 DAMAGED_LOOKS = 3
 NOTES_QUEUED_MAX = 500
 _DELETE_CHUNK = 2_000
@@ -162,7 +164,7 @@ class SqliteJournal:
     @contextmanager
     def _held(self) -> Iterator[None]:
         """The lock, within the limit. Raises JournalFailed."""
-        if not self._lock.acquire(timeout=LOCK_LIMIT_S):
+        if not any(self._lock.acquire(timeout=LOCK_LIMIT_S / _LOCK_WAITS) for _ in range(_LOCK_WAITS)):
             raise JournalFailed(f"journal not written: a commit has taken longer than {LOCK_LIMIT_S:g} s")
         try:
             yield

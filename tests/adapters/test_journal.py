@@ -469,6 +469,31 @@ def test_a_disk_that_hangs_keeps_nobody_but_who_writes(
     assert (True, [1]) == (has_failed, [entry.order.client_order_id for entry in state_at(tmp_path / "journal.sqlite").orders])
 
 
+class SuspendedLock:
+    """Another thread commits; the process stands still meanwhile, so that the first wait is over as soon as it goes on."""
+
+    def __init__(self) -> None:
+        self._waits = 0
+
+    def acquire(self, timeout: float) -> bool:
+        self._waits += 1
+        return self._waits > 1
+
+    def release(self) -> None:
+        pass
+
+
+def test_a_suspension_during_a_commit_is_no_failure_of_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """P3. Nobody has waited for the commit while nothing could run: the flush gets through."""
+    journal = open_journal(tmp_path / "journal.sqlite")
+    journal.note(fill(place(1), "t1", "0.01"))
+    with monkeypatch.context() as patch:
+        patch.setattr(journal, "_lock", SuspendedLock())
+        journal.flush()
+    journal.close(is_clean=False)
+    assert ["t1"] == [event.fill.trade_id for event in state_at(tmp_path / "journal.sqlite").pairable]
+
+
 def test_closed_journal_refuses_an_intent(tmp_path: Path) -> None:
     """A late writer at shutdown gets JournalFailed, not an error of the database."""
     journal = open_journal(tmp_path / "journal.sqlite")
