@@ -6,10 +6,7 @@ keeps a credential outside the two signers.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from typing import TypeVar
-from urllib.parse import urlsplit
 
 from adapters.apex.api import AccountCache, Api
 from adapters.apex.client import CAPABILITIES, ApexQueryLane, ApexTradeLane
@@ -19,6 +16,7 @@ from adapters.apex.signer import ApiKey
 from adapters.apex.stream import ApexAccountSession, ApexMarketSession
 from adapters.apex.values import VENUE
 from adapters.apex.zk import ZkSigner
+from adapters.settings import endpoints_of, limits_of
 from adapters.transport.rest import RestClient
 from adapters.transport.stream import StreamLoop
 from core.config import VenueConfig
@@ -42,8 +40,6 @@ found asks the history too and costs two) and other reads, the 600 of an address
 
 TRADE_DEADLINE_S = 3.0
 QUERY_DEADLINE_S = 5.0
-
-V = TypeVar("V")
 
 
 class ApexVenue:
@@ -88,16 +84,8 @@ class ApexVenue:
 
 def open_venue(config: VenueConfig, credentials: Mapping[str, str]) -> ApexVenue:
     """Check the section and the credentials; raises VenueRefused naming what is missing or not accepted, never its value."""
-    defaults = ENDPOINTS[config.environment]
-    endpoints = {**defaults, **_known(config.endpoints, defaults, "endpoints")}
-    limits = {**DEFAULT_LIMITS, **_known(config.limits, DEFAULT_LIMITS, "limits")}
-    if any(not (math.isfinite(rate) and rate > 0) for rate in limits.values()):
-        raise VenueRefused("apex: limits; accepted: requests per second above 0")
-    for name, schemes in (("rest", ("https", "http")), ("ws", ("wss", "ws"))):
-        if not _is_url(endpoints[name], schemes):
-            raise VenueRefused(
-                f"apex: endpoints.{name}; accepted: a URL that starts with {' or '.join(f'{s}://' for s in schemes)}"
-            )
+    endpoints = endpoints_of(VENUE, config.endpoints, ENDPOINTS[config.environment])
+    limits = limits_of(VENUE, config.limits, DEFAULT_LIMITS)
     missing = [name for name in CREDENTIALS if not credentials.get(name, "").strip()]
     if missing:
         raise VenueRefused(f"apex: missing credential {', '.join(missing)}")
@@ -105,18 +93,3 @@ def open_venue(config: VenueConfig, credentials: Mapping[str, str]) -> ApexVenue
     if not (key.isascii() and key.isprintable() and passphrase.isascii() and passphrase.isprintable()):
         raise VenueRefused("apex: APEX_API_KEY and APEX_API_KEY_PASSPHRASE; accepted: printable ASCII, they travel in headers")
     return ApexVenue(endpoints["rest"], endpoints["ws"], ApiKey(key, secret, passphrase), ZkSigner(seed), limits)
-
-
-def _is_url(text: str, schemes: tuple[str, ...]) -> bool:
-    try:
-        parts = urlsplit(text)
-        return parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
-
-
-def _known(given: Mapping[str, V], accepted: Mapping[str, V], section: str) -> Mapping[str, V]:
-    for name in given:
-        if name not in accepted:
-            raise VenueRefused(f"apex: {section}.{name} is not known; accepted: {', '.join(accepted)}")
-    return given

@@ -5,9 +5,7 @@ It opens no connection by itself and never keeps a credential outside the signer
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from typing import TypeVar
 
 from adapters.backpack import parse, requests
 from adapters.backpack.api import Api, ReadFailed
@@ -18,6 +16,7 @@ from adapters.backpack.setup import BackpackSetup
 from adapters.backpack.signer import PUBLIC_KEY, SECRET_KEY, Signer
 from adapters.backpack.stream import BackpackAccountSession, BackpackMarketSession
 from adapters.backpack.values import VENUE
+from adapters.settings import endpoints_of, limits_of
 from adapters.transport.rest import RestClient
 from adapters.transport.stream import StreamLoop
 from core.config import VenueConfig
@@ -38,8 +37,6 @@ The 30 a minute for historical market data do not matter here: this adapter read
 TRADE_DEADLINE_S = 2.0
 QUERY_DEADLINE_S = 5.0
 SNAPSHOT_DEADLINE_S = 2.0
-
-V = TypeVar("V")
 
 
 class BackpackVenue:
@@ -90,24 +87,11 @@ class BackpackVenue:
 
 def open_venue(config: VenueConfig, credentials: Mapping[str, str]) -> BackpackVenue:
     """Check the section and the credentials; raises VenueRefused naming what is missing or not accepted, never its value."""
-    endpoints = {**DEFAULT_ENDPOINTS, **_known(config.endpoints, DEFAULT_ENDPOINTS, "endpoints")}
-    limits = {**DEFAULT_LIMITS, **_known(config.limits, DEFAULT_LIMITS, "limits")}
+    endpoints = endpoints_of(VENUE, config.endpoints, DEFAULT_ENDPOINTS)
     if config.environment != "prod" and set(config.endpoints) != set(DEFAULT_ENDPOINTS):
         raise VenueRefused("backpack: it has no test network; accepted: environment = prod, or endpoints for both rest and ws")
-    if any(not (math.isfinite(rate) and rate > 0) for rate in limits.values()):
-        raise VenueRefused("backpack: limits; accepted: requests per second above 0")
-    for name, schemes in (("rest", ("https://", "http://")), ("ws", ("wss://", "ws://"))):
-        if not endpoints[name].startswith(schemes):
-            raise VenueRefused(f"backpack: endpoints.{name}; accepted: a URL that starts with {' or '.join(schemes)}")
     missing = [name for name in (PUBLIC_KEY, SECRET_KEY) if not credentials.get(name)]
     if missing:
         raise VenueRefused(f"backpack: missing credential {', '.join(missing)}")
     signer = Signer(credentials[PUBLIC_KEY], credentials[SECRET_KEY])
-    return BackpackVenue(endpoints["rest"], endpoints["ws"], signer, limits)
-
-
-def _known(given: Mapping[str, V], accepted: Mapping[str, V], section: str) -> Mapping[str, V]:
-    for name in given:
-        if name not in accepted:
-            raise VenueRefused(f"backpack: {section}.{name} is not known; accepted: {', '.join(accepted)}")
-    return given
+    return BackpackVenue(endpoints["rest"], endpoints["ws"], signer, limits_of(VENUE, config.limits, DEFAULT_LIMITS))

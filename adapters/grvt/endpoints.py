@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from adapters.settings import endpoints_of, limits_of
 from core.ports import VenueRefused
 
 _WS_PATH = "/ws/full"
@@ -67,34 +68,15 @@ def environment(name: str, overrides: Mapping[str, str]) -> Environment:
     """The named environment with ``overrides`` of its URLs; a socket URL without a path gets the full-name dialect's."""
     if name not in ENVIRONMENTS:
         raise VenueRefused(f"grvt: environment {name!r}; accepted: {', '.join(ENVIRONMENTS)}")
-    fields: dict[str, str] = {}
-    for key, url in overrides.items():
-        if key not in ENDPOINT_KEYS:
-            raise VenueRefused(f"grvt: endpoint {key!r}; accepted: {', '.join(ENDPOINT_KEYS)}")
-        fields[key] = _checked(key, url)
     base = ENVIRONMENTS[name]
-    urls = {key: fields.get(key, getattr(base, key)) for key in ENDPOINT_KEYS}
-    return Environment(**urls, chain_id=base.chain_id)
+    urls = endpoints_of("grvt", overrides, {key: getattr(base, key) for key in ENDPOINT_KEYS})
+    return Environment(**{key: _whole(key, url) for key, url in urls.items()}, chain_id=base.chain_id)
 
 
 def limits(overrides: Mapping[str, float]) -> Mapping[str, float]:
-    """``DEFAULT_LIMITS`` with overrides; an unknown class or a rate that is not above 0 is refused."""
-    for key, rate in overrides.items():
-        if key not in DEFAULT_LIMITS or not rate > 0:
-            raise VenueRefused(
-                f"grvt: limit {key} = {rate}; accepted: requests per second above 0 for {', '.join(DEFAULT_LIMITS)}"
-            )
-    return MappingProxyType({**DEFAULT_LIMITS, **overrides})
+    return MappingProxyType(limits_of("grvt", overrides, DEFAULT_LIMITS))
 
 
-def _checked(key: str, url: str) -> str:
-    schemes = ("ws", "wss") if key.endswith("_ws") else ("http", "https")
-    try:
-        parts = urlsplit(url)
-        is_url = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        is_url = False
-    if not is_url:
-        raise VenueRefused(f"grvt: endpoint {key} = {url!r}; accepted: a URL with {' or '.join(schemes)}")
+def _whole(key: str, url: str) -> str:
     plain = url.rstrip("/")
-    return plain + _WS_PATH if key.endswith("_ws") and parts.path in ("", "/") else plain
+    return plain + _WS_PATH if key.endswith("_ws") and urlsplit(url).path in ("", "/") else plain

@@ -251,11 +251,11 @@ def test_a_malformed_credential_is_named_and_not_shown(name: str, value: str) ->
 @pytest.mark.parametrize(
     ("config", "expected"),
     [
-        ({"endpoints": {"grpc": "x"}}, "apex: endpoints.grpc is not known; accepted: rest, ws"),
-        ({"endpoints": {"ws": "http://x"}}, "apex: endpoints.ws; accepted: a URL that starts with wss:// or ws://"),
-        ({"endpoints": {"rest": "http://127.0.0.1:x"}}, "apex: endpoints.rest; accepted: a URL that starts with https:// or http://"),
-        ({"limits": {"orders": 5.0}}, "apex: limits.orders is not known; accepted: create, cancel, query, other, ip"),
-        ({"limits": {"ip": 0.0}}, "apex: limits; accepted: requests per second above 0"),
+        ({"endpoints": {"grpc": "x"}}, "venues.apex.endpoints.grpc: not a key; accepted: rest, ws"),
+        ({"endpoints": {"ws": "http://x"}}, "venues.apex.endpoints.ws: accepted: a URL that starts with wss:// or ws://"),
+        ({"endpoints": {"rest": "http://127.0.0.1:x"}}, "venues.apex.endpoints.rest: accepted: a URL that starts with https:// or http://"),
+        ({"limits": {"orders": 5.0}}, "venues.apex.limits.orders: not a key; accepted: create, cancel, query, other, ip"),
+        ({"limits": {"ip": 0.0}}, "venues.apex.limits.ip = 0.0: accepted: requests per second above 0"),
     ],
 )  # fmt: skip
 def test_a_section_that_cannot_work_is_refused_in_one_line(config: dict[str, Any], expected: str) -> None:

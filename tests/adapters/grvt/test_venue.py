@@ -37,9 +37,9 @@ def test_a_malformed_credential_is_named_and_not_shown(name: str, value: str) ->
     ("config", "accepted"),
     [
         (VenueConfig(endpoints={"trade": "https://x"}), "edge, trades, market_data, trades_ws, market_data_ws"),
-        (VenueConfig(endpoints={"trades": "x"}), "http or https"),
-        (VenueConfig(endpoints={"trades": "http://127.0.0.1:x"}), "http or https"),
-        (VenueConfig(endpoints={"trades_ws": "https://x"}), "ws or wss"),
+        (VenueConfig(endpoints={"trades": "x"}), "https:// or http://"),
+        (VenueConfig(endpoints={"trades": "http://127.0.0.1:x"}), "https:// or http://"),
+        (VenueConfig(endpoints={"trades_ws": "https://x"}), "wss:// or ws://"),
         (VenueConfig(limits={"creates": 1.0}), "create, cancel"),
         (VenueConfig(limits={"create": 0.0}), "above 0"),
         (VenueConfig(limits={"create": float("nan")}), "above 0"),
