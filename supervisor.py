@@ -45,7 +45,7 @@ from adapters.secrets import CredentialsRefused, Redactor, load_credentials, rea
 from adapters.status import StatusUnavailable, ask_status, is_thrown, kill_switch, throw_kill_switch
 from adapters.steps import Steps
 from adapters.terminal import TerminalView, say
-from adapters.venues import claims, limiter_rates, open_venue, open_venues, venue_names
+from adapters.venues import VENUES, claims, limiter_rates, open_venue, open_venues, venue_names
 from core.config import Config, ConfigError
 from core.health import HealthDump, to_json
 from core.messages import Alert, Message
@@ -105,7 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser("doctor", help="preflight: go or no-go, sends nothing that can trade")
     flat = commands.add_parser("flatten", help="cancel every order, close every position, verify")
     qualification = commands.add_parser("qualify", help="measure what a venue really does, write a report")
-    qualification.add_argument("--venue", required=True)
+    qualification.add_argument("--venue", required=True, choices=VENUES)
     qualification.add_argument("--pairs", type=int, default=100, help="place-and-cancel pairs")
     qualification.add_argument("--yes-real-money", action="store_true")
     for command, function in ((run, _run), (doctor, _doctor), (flat, _flatten), (qualification, _qualify)):

@@ -142,6 +142,8 @@ class _Bench(NamedTuple):
 def qualify(config: Config, venue: Venue, journal: SqliteJournal, report: Path, *, pairs: int, say: Callable[[str], None]) -> int:
     """Measure, print and write the Markdown report; 0 when every order was seen to end unfilled, 3 otherwise. Raises VenueRefused where orders
     rest already."""
+    if pairs < 1:
+        raise VenueRefused(f"--pairs {pairs}; accepted: 1 or more")
     instrument = venue.setup.resolve(config.strategy.ticker)
     clock_offset_ms = venue.setup.clock_offset_ms()
     _spare_what_rests(venue, instrument)

@@ -12,12 +12,13 @@ from core.config import Config, VenueConfig
 from core.ports import Venue, VenueRefused
 
 _MODULES = {"grvt": "adapters.grvt", "backpack": "adapters.backpack", "apex": "adapters.apex"}
+VENUES = tuple(_MODULES)
 
 
 def open_venue(name: str, config: VenueConfig, credentials: Mapping[str, str]) -> Venue:
     """The adapter of ``name``, ready to be asked. Raises VenueRefused, one line, for a missing credential or a wrong setting."""
     if name not in _MODULES:
-        raise VenueRefused(f"{name}: no adapter; accepted: {', '.join(_MODULES)}")
+        raise VenueRefused(f"{name}: no adapter; accepted: {', '.join(VENUES)}")
     venue: Venue = import_module(_MODULES[name]).open_venue(config, credentials)
     return RedactedVenue(venue, Redactor.of(credentials).redact)
 

@@ -207,7 +207,9 @@ class GrvtAuth:
                 typed = error_of(body)
                 if typed is None:
                     raise LoginFailed(f"login answered HTTP {status} without a venue error")
-                raise LoginFailed(self._clean(f"login refused: HTTP {status} code {typed[0]} {typed[1]}"), code=typed[0])
+                raise LoginFailed(
+                    self._clean(f"login with GRVT_API_KEY refused: HTTP {status} code {typed[0]} {typed[1]}"), code=typed[0]
+                )
             case NotSent(reason):
                 raise LoginFailed(self._clean(f"login not sent: {reason}"))
             case Unknown(reason):
@@ -219,7 +221,7 @@ class GrvtAuth:
         except WireRefused as error:
             raise LoginFailed(f"login answer refused: {error}") from None
         if answer.status != "success":
-            raise LoginFailed(f"login refused: status {answer.status[:40]!r}", code=codes.NOT_AUTHENTICATED)
+            raise LoginFailed(f"login with GRVT_API_KEY refused: status {answer.status[:40]!r}", code=codes.NOT_AUTHENTICATED)
         cookie = find_cookie(header(headers, "set-cookie"))
         account_id = header(headers, "x-grvt-account-id")
         if cookie is None or not account_id:

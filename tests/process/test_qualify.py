@@ -147,6 +147,13 @@ def test_a_stream_that_never_gets_ready_is_a_refusal(bench: Bench) -> None:
     assert (2, True, []) == (bot.wait(), "the account stream did not get ready" in bot.stderr, bench.orders())
 
 
+@pytest.mark.parametrize("bench", ["grvt"], indirect=True)
+def test_no_pairs_measure_nothing(bench: Bench) -> None:
+    """Nor would a report without a measurement be one."""
+    bot = bench.start(0)
+    assert (2, "perpfarm: --pairs 0; accepted: 1 or more\n", []) == (bot.wait(), bot.stderr, bench.orders())
+
+
 @pytest.mark.parametrize("bench", ["backpack"], indirect=True)
 def test_an_account_that_another_process_holds_is_left_alone(bench: Bench) -> None:
     """Also where the configuration's strategy does not trade there: cancelling all would take the other's stop away."""
