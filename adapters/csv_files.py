@@ -30,8 +30,9 @@ PAIRS_HEADER = (
 CYCLES_HEADER = "cycle_id,start,end,result,intended,filled,hedged,carried,requotes,cancels,skips,api_calls,n429"
 
 STEP_MS = 50
-KNOWN_TAIL_BYTES = 1_000_000
-KNOWN_FILLS_KEPT = 50_000
+KNOWN_TAIL_BYTES = 500_000
+KNOWN_FILLS_KEPT = 2_000
+"""More than the journal may tell again: a note that a fill is booked waits for at most 500 others."""
 _BPS_STEP = Decimal("0.0001")
 _MONEY_STEP = Decimal("0.00000001")
 

@@ -56,7 +56,8 @@ CLOCK_DEADLINE_S = 1.0
 UNKNOWN_LOOKBACK_MS = 24 * 3_600_000
 """Fill scan for an order that another process sent: its submit time is not known here, and a missed fill would be hedged twice."""
 SUBMIT_MARGIN_MS = 10_000
-_SUBMITS_KEPT = 10_000
+_SUBMITS_KEPT = 1_000
+"""An hour of hedges; an order that is asked about later is looked for over a day."""
 
 
 class SubmitTimes:
