@@ -410,7 +410,7 @@ MUTANTS: dict[str, Mutant] = {
     "no-read-after-reconnect": Mutant("the stream is trusted after it came back", with_tracker(_NoReadAfterReconnect), 20),
     "intents-forgotten": Mutant("a restart forgets the journal's open intents", Parts(journal=_ForgetsIntents), 200),
     "ids-from-one": Mutant("a restart begins with client id 1 again", Parts(journal=_IdsFromOne), 40),
-    "trades-before-reading": Mutant("quotes before the first reconciliation", Parts(risk=_TradesBeforeReading), 10),
+    "trades-before-reading": Mutant("quotes before the first reconciliation", Parts(risk=_TradesBeforeReading, quoter=_QuotesUnread), 10),
     "late-fill-ignored": Mutant("a fill of a closed order is ignored", with_tracker(_LateFillIgnored), 40),
     "unknown-not-counted": Mutant(
         "orders of unknown outcome neither cover nor hold back",
@@ -422,7 +422,7 @@ MUTANTS: dict[str, Mutant] = {
     "only-when-filled": Mutant("a fill is seen only once the order is FILLED", Parts(planner=_OnlyWhenFilled), 10),
     "ninety-percent": Mutant("90 % filled is taken as done", Parts(planner=_NinetyPercentIsDone), 20),
     "failed-read-is-flat": Mutant("a failed position read is taken as flat", with_tracker(_FailedReadIsFlat), 40),
-    "ack-is-cancelled": Mutant("an acknowledged cancel is taken as cancelled", with_tracker(_AckIsCancelled), 60),
+    "ack-is-cancelled": Mutant("an acknowledged cancel is taken as cancelled", with_tracker(_AckIsCancelled), 120),
     "not-open-is-filled": Mutant('"not in open orders" is taken as filled', with_tracker(_NotOpenIsFilled), 40),
     "keyed-by-venue-id": Mutant("orders are known by the venue's (placeholder) id only", with_tracker(_KeyedByVenueId), 10),
     "little-waits": Mutant("an exposure below the hedge venue's minimum waits for more", Parts(planner=_LittleWaits), 60),
