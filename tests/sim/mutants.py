@@ -410,7 +410,9 @@ MUTANTS: dict[str, Mutant] = {
     "no-read-after-reconnect": Mutant("the stream is trusted after it came back", with_tracker(_NoReadAfterReconnect), 20),
     "intents-forgotten": Mutant("a restart forgets the journal's open intents", Parts(journal=_ForgetsIntents), 200),
     "ids-from-one": Mutant("a restart begins with client id 1 again", Parts(journal=_IdsFromOne), 40),
-    "trades-before-reading": Mutant("quotes before the first reconciliation", Parts(risk=_TradesBeforeReading, quoter=_QuotesUnread), 10),
+    "trades-before-reading": Mutant(
+        "quotes before the first reconciliation", Parts(risk=_TradesBeforeReading, quoter=_QuotesUnread), 10
+    ),
     "late-fill-ignored": Mutant("a fill of a closed order is ignored", with_tracker(_LateFillIgnored), 40),
     "unknown-not-counted": Mutant(
         "orders of unknown outcome neither cover nor hold back",
