@@ -102,8 +102,8 @@ class Quoter:
         self._books: dict[VenueId, BookUpdated] = {}
         self._streams = tuple((venue, channel) for venue in (maker.venue, hedge.venue) for channel in Channel)
         self._feeds: dict[tuple[VenueId, Channel], FeedState] = {}
-        self._unread: set[VenueId] = set()
-        """Whose account stream has changed its state since the venue was last read: what it missed is not known yet."""
+        self._unread = {maker.venue, hedge.venue}
+        """Not read since this quoter began, or since the venue's account stream last changed its state: what was missed is not known yet."""
         self._state = TradingState.STARTING
         self._cycle_id = last_cycle_id
         self._done = done_cycles
@@ -161,7 +161,7 @@ class Quoter:
     # ---- following events ----------------------------------------------------------------------------------------------------
 
     def _feed(self, message: FeedChanged) -> None:
-        """The first word of a live stream is no change: trading is not ACTIVE before each venue has been read."""
+        """The first word of a live stream is no change: the venue may have been read just before it came."""
         key = (message.venue, message.channel)
         if message.channel is Channel.ACCOUNT and self._feeds.get(key, FeedState.LIVE) is not message.state:
             self._unread.add(message.venue)
@@ -237,7 +237,7 @@ class Quoter:
             if self._feeds.get(feed) is not FeedState.LIVE:
                 return f"{feed[0]} {feed[1].value} feed is not live"
         if self._unread:
-            return f"{', '.join(sorted(self._unread))} not read since its account feed returned"
+            return f"{', '.join(sorted(self._unread))} not read yet"
         market = self._market()
         if market is None:
             return "a book is missing"

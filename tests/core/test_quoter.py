@@ -91,6 +91,7 @@ class Rig:
             for channel in Channel:
                 self.do(feed(venue, channel))
             self.do(self.books[venue])
+            self.do(VenueReconciled(venue=venue, at=0.0))
         self.first = self.do(ledger("quoter", grvt=held, backpack=str(-D(held)))) if ready else ()
 
     def do(self, message: Message) -> tuple[Message, ...]:

@@ -93,8 +93,8 @@ def _timely(scenario: Scenario, inspector: Inspector, *, is_excused: bool) -> No
 
 
 def _exactly_once(scenario: Scenario, inspector: Inspector, past: Decimal) -> None:
-    """``past``: what strangers have moved that the bot does not count."""
-    if abs(inspector.delta - past) >= scenario.lot and not inspector.is_halted_for_rival:
+    """``past``: what strangers have moved that the bot does not count. Where they have flattened it, our closing order has nothing to reduce."""
+    if min(abs(inspector.delta), abs(inspector.delta - past)) >= scenario.lot and not inspector.is_halted_for_rival:
         inspector.fail(f"I3: delta is {inspector.delta} at the end, {past} of it uncounted")
     makers = covers = ZERO
     for _, fill in inspector.fills:
@@ -194,12 +194,12 @@ def _alive(inspector: Inspector, exchange: Exchange) -> None:
     if inspector.was_stopped:
         return
     has_mismatch = any(reason == "PositionMismatch" for _, reason in inspector.reasons)
-    if inspector.state is TradingState.STARTING and not has_mismatch:
+    is_worried = has_mismatch or any(at >= END_S - WORRY_LIMIT_S for at, _ in inspector.reasons)
+    if inspector.state is TradingState.STARTING and not is_worried:
         inspector.fail("alive: still STARTING at the end")
     is_resting = any(is_ours(order.client_id) for order in exchange.open_orders(ACCOUNT))
     if inspector.state is TradingState.ACTIVE and not is_resting and inspector.last_maker_sent_at < END_S - CALM_S - ALIVE_S:
         inspector.fail(f"alive: ACTIVE, but the last quote was sent at {inspector.last_maker_sent_at - START_S:.1f}")
-    is_worried = has_mismatch or any(at >= END_S - WORRY_LIMIT_S for at, _ in inspector.reasons)
     is_unexplained = not (is_worried if inspector.state is TradingState.REDUCING else inspector.reasons)
     if inspector.state in (TradingState.REDUCING, TradingState.HALTED) and is_unexplained:
         inspector.fail(f"alive: {inspector.state.value} without a cause: {inspector.states[-1][2]}")

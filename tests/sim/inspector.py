@@ -282,8 +282,10 @@ class Inspector:
             self.fail(f"I8: order {order.client_order_id} {before.state.value} -> {order.state.value}")
 
     def restarted(self, name: str) -> None:
-        """An actor is built anew; a tracker starts from what the journal knows."""
+        """An actor is built anew; a tracker starts from what the journal knows, a quoter from nothing."""
         self.disturbed_at = self._engine.now
+        if name == QUOTER:
+            self._unread.update(VENUES)
         if name == TRACKER:
             self._known.clear()
 
