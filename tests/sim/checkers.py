@@ -14,7 +14,7 @@ from core.types import ZERO, OrderState, Role, TradeId, TradingState, VenueId
 from simulator.exchange import Exchange
 from simulator.ledger import AccountFill
 from tests.sim.inspector import Inspector, is_ours
-from tests.sim.scenario import CALM_S, MAKER, PRICE, QUIET_S, START_S, TRADING_S, Scenario
+from tests.sim.scenario import CALM_S, MAKER, QUIET_S, START_S, TRADING_S, Scenario
 from tests.sim.wire import ACCOUNT
 
 END_S = START_S + TRADING_S + QUIET_S
@@ -24,6 +24,8 @@ HEALED_AT_S = START_S + TRADING_S + 18.0
 """The longest bound a venue enforces is 5 s from the last cancel; the process may come back a second late, a read may still be lost."""
 UNTOLD_LIMIT_S = 20.0
 """A fill that every stream has swallowed is found by the look at the history each 12 s; 2 s later a person knows."""
+STUCK_S = 5.0
+"""Refused once a second."""
 ALIVE_S = 5.0
 """Before the last takers come; a quote that they leave rests until the end."""
 WORRY_LIMIT_S = WORRIED_S + 2.0
@@ -93,11 +95,10 @@ def _timely(scenario: Scenario, inspector: Inspector, *, is_excused: bool) -> No
 
 
 def _exactly_once(scenario: Scenario, inspector: Inspector, past: Decimal) -> None:
-    """``past``: what strangers have moved that the bot does not count. What is too little for the hedge venue can then not be closed either: at
-    the maker venue there is another position, or none, and the order only reduces."""
-    left = abs(inspector.delta - past)
-    is_stuck = bool(past) and not scenario.hedge.is_tradable(scenario.hedge.quantity_down(left), PRICE)
-    if left >= scenario.lot and not is_stuck and not inspector.is_halted_for_rival:
+    """``past``: what strangers have moved that the bot does not count. At the maker venue there is then another position than it believes, or
+    none: what it would close there, for want of a hedge, only reduces and is refused."""
+    is_stuck = bool(past) and inspector.nothing_to_reduce_at >= END_S - STUCK_S
+    if abs(inspector.delta - past) >= scenario.lot and not is_stuck and not inspector.is_halted_for_rival:
         inspector.fail(f"I3: delta is {inspector.delta} at the end, {past} of it uncounted")
     makers = covers = ZERO
     for _, fill in inspector.fills:

@@ -86,6 +86,7 @@ class Inspector:
         self.mismatched: set[VenueId] = set()
         self.state = TradingState.STARTING
         self.last_maker_sent_at = 0.0
+        self.nothing_to_reduce_at = 0.0
         self.was_stopped = False
         self.disturbed_at = float("-inf")
         self._exposed_since: float | None = None
@@ -264,6 +265,8 @@ class Inspector:
 
     def _transition(self, order: OrderSnapshot) -> None:
         """I8: only moves of the table, quantities that grow, none beyond the order."""
+        if order.role is Role.UNWIND and order.state is OrderState.REJECTED and "REDUCE_ONLY" in order.reason:
+            self.nothing_to_reduce_at = self._engine.now
         before = self._known.get(order.client_order_id)
         self._known[order.client_order_id] = order
         if order.filled_quantity > order.quantity or order.recorded_quantity > order.quantity:
