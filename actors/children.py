@@ -111,6 +111,7 @@ class Children:
         self._finished_at_start = journal.fold().last_finished_cycle_id
         """Of the state itself nothing is kept: it would hold every order of the past for as long as the process lives."""
         self._recorders = 0
+        self._born_ms = _wall_ms()
         self.fallback = FallbackPolicy(tuple((v, c) for v in self._sides for c in Channel), time.monotonic())
 
     def _strategy(self) -> list[Child]:
@@ -210,7 +211,7 @@ class Children:
         """From the journal at every start: what an earlier life concluded is in it, what it had not yet read the venues still tell."""
 
         def build() -> OrderTracker:
-            return tracker_of(self._read_journal(), self.policies, time.monotonic(), _wall_ms())
+            return tracker_of(self._read_journal(), self.policies, time.monotonic(), _wall_ms(), self._born_ms)
 
         return OrderTrackerActor.start(identity, build, self._journal, self.route(TRACKER))
 

@@ -63,14 +63,15 @@ def tracked_orders(state: JournalState, policies: dict[VenueId, VenuePolicy], no
     return found
 
 
-def tracker_of(state: JournalState, policies: dict[VenueId, VenuePolicy], now: float, wall_ms: int) -> OrderTracker:
-    """The order tracker of a new life; ``wall_ms`` separates strangers' fills of the past from those of the present."""
+def tracker_of(state: JournalState, policies: dict[VenueId, VenuePolicy], now: float, wall_ms: int, born_ms: int) -> OrderTracker:
+    """The order tracker of a new life. ``born_ms``: when its process began (epoch ms); strangers' fills from before that are the past, those of
+    the time between two trackers of one process are not."""
     return OrderTracker(
         policies,
         orders=tracked_orders(state, policies, now, wall_ms),
         positions=positions_of(state, policies),
         seen_trades=state.fill_keys,
-        ignore_foreign_before_ms=wall_ms,
+        ignore_foreign_before_ms=born_ms,
         recovery_lookback_s=lookback_s(state, policies, wall_ms),
     )
 

@@ -16,14 +16,16 @@ NAMES_KEPT = 1_000
 
 
 class Strangers:
-    """``ignore_before_ms``: a stranger's fill with an earlier venue time is the past of the account, not ours to count."""
+    """``ignore_before_ms``: a stranger's fill with an earlier venue time is the past of the account, not ours to count, unless its order was
+    seen alive: then our clock is wrong."""
 
     def __init__(self, ignore_before_ms: int = 0) -> None:
         self._ignore_before_ms = ignore_before_ms
         self._told: OrderedDict[tuple[VenueId, str], None] = OrderedDict()
 
     def is_past(self, fill: FillReported) -> bool:
-        return fill.venue_time_ms < self._ignore_before_ms
+        is_told = (fill.venue, _name(fill.client_order_id, fill.venue_order_id)) in self._told
+        return fill.venue_time_ms < self._ignore_before_ms and not is_told
 
     def filled(self, fill: FillReported, now: float) -> tuple[Message, ...]:
         """Every fill is told: each moves the exposure."""

@@ -174,6 +174,14 @@ def test_a_strangers_fill_from_before_this_run_is_not_ours_to_count() -> None:
     assert ((), D(0)) == (rig.do(fill(MAKER, "t1", "0.04", venue_time_ms=1_999)), rig.position(MAKER))
 
 
+def test_a_strangers_fill_counts_whatever_our_clock_says_once_its_order_was_seen_alive() -> None:
+    """The wall clock was ahead when this life began."""
+    rig = Rig(ignore_foreign_before_ms=2_000)
+    rig.do(report(MAKER, S.ACCEPTED, client_order_id=None, venue_order_id="v7"))
+    rig.do(fill(MAKER, "t1", "0.04", client_order_id=None, venue_order_id=VenueOrderId("v7"), venue_time_ms=1_999))
+    assert D("0.04") == rig.position(MAKER)
+
+
 def test_an_own_fill_from_before_this_run_counts() -> None:
     rig = Rig(MAKER, ignore_foreign_before_ms=2_000)
     rig.do(fill(MAKER, "t1", "0.04", venue_time_ms=1_999))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import pytest
+
 from core.journal_state import Intent, JournalFold, JournalState, SlotResult
 from core.messages import CancelOrder, FillRecorded, Message, OrderChanged, PlaceOrder
 from core.preflight import Explained
@@ -47,7 +49,7 @@ def states(state: JournalState) -> dict[int, OrderState]:
 
 
 def held(state: JournalState) -> dict[VenueId, Decimal]:
-    return tracker_of(state, POLICIES, NOW, WALL_MS).positions
+    return tracker_of(state, POLICIES, NOW, WALL_MS, WALL_MS).positions
 
 
 def test_an_intent_without_an_end_is_of_unknown_outcome() -> None:
@@ -68,16 +70,24 @@ def test_fills_of_the_journal_are_the_positions_of_the_new_life() -> None:
     assert {GRVT: D("0.04"), BACKPACK: D("-0.03")} == held(state)
 
 
+@pytest.mark.parametrize(("at_ms", "position"), [(WALL_MS - 5_001, "0"), (WALL_MS - 1, "0.04")])
+def test_a_strangers_fill_between_two_trackers_of_one_process_counts(at_ms: int, position: str) -> None:
+    """The process began five seconds ago, its tracker begins now; what was before the process is the past of the account."""
+    tracker = tracker_of(fold(), POLICIES, NOW, WALL_MS, WALL_MS - 5_000)
+    tracker.handle(fill(MAKER, "t1", "0.04", client_order_id=None, venue_time_ms=at_ms), NOW)
+    assert D(position) == tracker.positions[GRVT]
+
+
 def test_a_fill_of_the_journal_that_is_told_again_counts_once() -> None:
     state = fold(intent(MAKER), filled(MAKER, "t1", "0.04"))
-    tracker = tracker_of(state, POLICIES, NOW, WALL_MS)
+    tracker = tracker_of(state, POLICIES, NOW, WALL_MS, WALL_MS)
     told = tracker.handle(fill(MAKER, "t1", "0.04"), NOW)
     assert ((), D("0.04")) == (told, tracker.positions[GRVT])
 
 
 def test_a_fill_that_the_journal_missed_counts_and_has_its_order() -> None:
     """Killed between the fill and the journal: the backfill finds it, although it is older than this life."""
-    tracker = tracker_of(fold(intent(MAKER)), POLICIES, NOW, WALL_MS)
+    tracker = tracker_of(fold(intent(MAKER)), POLICIES, NOW, WALL_MS, WALL_MS)
     told = [m for m in tracker.handle(fill(MAKER, "t1", "0.04"), NOW) if isinstance(m, FillRecorded)]
     assert ([1], D("0.04")) == ([each.order.client_order_id for each in told if each.order], tracker.positions[GRVT])
 
@@ -98,13 +108,13 @@ def test_the_journals_fills_count_whatever_the_last_snapshot_said() -> None:
 def test_gate_and_tracker_start_from_the_same_facts() -> None:
     state = fold(intent(MAKER), filled(MAKER, "t1", "0.04"), intent(HEDGE))
     ledger = ledger_of(state, POLICIES, "gate", NOW, WALL_MS)
-    tracker = tracker_of(state, POLICIES, NOW, WALL_MS)
+    tracker = tracker_of(state, POLICIES, NOW, WALL_MS, WALL_MS)
     open_orders = tuple(order.snapshot() for order in tracker.open_orders)
     assert (tracker.positions, open_orders) == (dict(ledger.positions), ledger.orders)
 
 
 def test_a_new_tracker_tells_and_bounds_what_may_live() -> None:
-    out = tracker_of(fold(intent(MAKER)), POLICIES, NOW, WALL_MS).start(NOW)
+    out = tracker_of(fold(intent(MAKER)), POLICIES, NOW, WALL_MS, WALL_MS).start(NOW)
     assert ([1], [1]) == (
         [m.order.client_order_id for m in out if isinstance(m, OrderChanged)],
         [m.client_order_id for m in out if isinstance(m, CancelOrder)],
@@ -161,7 +171,7 @@ def test_another_symbols_position_is_not_ours_to_trade() -> None:
 
 
 def test_a_late_fill_of_a_settled_order_has_its_order() -> None:
-    tracker = tracker_of(fold(intent(MAKER), changed(MAKER, OrderState.CANCELED)), POLICIES, NOW, WALL_MS)
+    tracker = tracker_of(fold(intent(MAKER), changed(MAKER, OrderState.CANCELED)), POLICIES, NOW, WALL_MS, WALL_MS)
     told = [m for m in tracker.handle(fill(MAKER, "t9", "0.04"), NOW) if isinstance(m, FillRecorded)]
     assert [snapshot(MAKER, OrderState.CANCELED, "0.04")] == [each.order for each in told]
 

@@ -71,7 +71,7 @@ REBUILT_WITH = {
 class Parts:
     """What a life is made of. A mutant replaces one of them (mutants.py)."""
 
-    tracker: Callable[[JournalState, dict[VenueId, VenuePolicy], float, int], OrderTracker] = tracker_of
+    tracker: Callable[[JournalState, dict[VenueId, VenuePolicy], float, int, int], OrderTracker] = tracker_of
     planner: type[HedgePlanner] = HedgePlanner
     quoter: type[Quoter] = Quoter
     gate: type[RiskGate] = RiskGate
@@ -108,6 +108,7 @@ class Bot:
         self._sending = sending
         self._policies = parts.policies(scenario.policies)
         self._epoch = journal.begin_epoch()
+        self._born_ms = wall_ms()
         self._child_epoch = 0
         self._state_at_start = journal.fold()
         self._routes: dict[tuple[type[Message], str, bool], tuple[str, ...]] = {}
@@ -202,7 +203,7 @@ class Bot:
                 return PollerNode(engine, name, self._wires[venue], route, polled)
             case "order_tracker":
                 self._journal.flush()
-                tracker = self._parts.tracker(self._journal.fold(), self._policies, engine.now, self._wall_ms())
+                tracker = self._parts.tracker(self._journal.fold(), self._policies, engine.now, self._wall_ms(), self._born_ms)
                 return CoreNode(engine, name, tracker, route, lambda _: tracker.deadline())
             case "risk":
                 scenario = self._scenario

@@ -87,6 +87,7 @@ class Inspector:
         self.state = TradingState.STARTING
         self.last_maker_sent_at = 0.0
         self.nothing_to_reduce_at = 0.0
+        self.planned_at: dict[ClientOrderId, float] = {}
         self.was_stopped = False
         self.disturbed_at = float("-inf")
         self._exposed_since: float | None = None
@@ -243,6 +244,7 @@ class Inspector:
             self._accounts[venue] = message.state
 
     def _placed(self, sender: str, order: PlaceOrder, bot: Bot) -> None:
+        self.planned_at.setdefault(order.client_order_id, self._engine.now)
         if sender == HEDGER:
             self._plan(order, bot)
         elif sender == QUOTER:

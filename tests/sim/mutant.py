@@ -24,8 +24,8 @@ class Mutant(NamedTuple):
 def with_tracker(kind: type[OrderTracker]) -> Parts:
     """The real recovery, and then this kind of tracker."""
 
-    def make(state: JournalState, policies: dict[VenueId, VenuePolicy], now: float, wall_ms: int) -> OrderTracker:
-        tracker = tracker_of(state, policies, now, wall_ms)
+    def make(state: JournalState, policies: dict[VenueId, VenuePolicy], now: float, wall_ms: int, born_ms: int) -> OrderTracker:
+        tracker = tracker_of(state, policies, now, wall_ms, born_ms)
         tracker.__class__ = kind
         return tracker
 

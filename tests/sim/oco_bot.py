@@ -49,7 +49,7 @@ START_ORDER = (LIMITER, TRACKER, GATEWAY, POLLER, RISK, FALLBACK, OCO_PAIR)
 REBUILT_WITH = {LIMITER: (TRACKER, RISK, FALLBACK, OCO_PAIR), TRACKER: (RISK, FALLBACK, OCO_PAIR)}
 ALIASES: dict[str, str | None] = {QUOTER: OCO_PAIR, HEDGER: None, "clerk": GATEWAY}
 HISTORY_AFTER_S = 0.3
-MakeTracker = Callable[[JournalState, dict[VenueId, VenuePolicy], float, int], OrderTracker]
+MakeTracker = Callable[[JournalState, dict[VenueId, VenuePolicy], float, int, int], OrderTracker]
 
 
 class OcoFeed(Feed):
@@ -114,6 +114,7 @@ class OcoBot:
         self._sending = sending
         self._policies = scenario.policies
         self._epoch = journal.begin_epoch()
+        self._born_ms = wall_ms()
         self._child_epoch = 0
         self._state_at_start = journal.fold()
         self._routes: dict[tuple[type[Message], bool], tuple[str, ...]] = {}
@@ -176,7 +177,7 @@ class OcoBot:
             return PollerNode(engine, name, self._wire, route, polled)
         if name == TRACKER:
             self._journal.flush()
-            tracker = self._parts.tracker(self._journal.fold(), self._policies, engine.now, self._wall_ms())
+            tracker = self._parts.tracker(self._journal.fold(), self._policies, engine.now, self._wall_ms(), self._born_ms)
             return CoreNode(engine, name, tracker, route, lambda _: tracker.deadline())
         if name == RISK:
             lot = self._scenario.instrument.lot_size

@@ -59,8 +59,8 @@ def _bracket(pair: type[OcoPair], legs: type[Legs] = Legs) -> type[Bracket]:
 
 
 def _tracker(kind: type[OrderTracker]) -> OcoParts:
-    def make(state: JournalState, policies: dict[VenueId, VenuePolicy], now: float, wall_ms: int) -> OrderTracker:
-        tracker = tracker_of(state, policies, now, wall_ms)
+    def make(state: JournalState, policies: dict[VenueId, VenuePolicy], now: float, wall_ms: int, born_ms: int) -> OrderTracker:
+        tracker = tracker_of(state, policies, now, wall_ms, born_ms)
         tracker.__class__ = kind
         return tracker
 
