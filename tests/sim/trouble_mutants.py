@@ -190,5 +190,5 @@ TROUBLE_MUTANTS: dict[str, Mutant] = {
     "cancels-queue": Mutant("cancels wait behind reads, and until a 429 is over", Parts(limiter=_CancelsQueue), 60, since=160),
     "empty-book-ends": Mutant("an empty hedge book ends the hedge", Parts(planner=_EmptyBookIsTheEnd), 60, since=80),
     "meets-its-quote": Mutant("an unwind is sent while the quote may rest", Parts(planner=_MeetsItsQuote), 60, since=130),
-    "no-fence": Mutant("a core that was replaced goes on placing orders", Parts(gate=_NoFence), 60, since=160),
+    "no-fence": Mutant("a core that was replaced goes on placing orders", Parts(gate=_NoFence), 120, since=430),
 }
