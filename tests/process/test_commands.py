@@ -174,7 +174,7 @@ def test_flatten_keeps_away_from_a_running_bot(world: World) -> None:
 
 
 def test_a_dry_run_decides_and_sends_nothing(world: World) -> None:
-    """Attempts are in the log, no order request at a venue; the first line says so, the log's last how it ended."""
+    """Attempts are in the log, no order request at a venue; the first line says so, and the log how it ended."""
     bot = world.run("--dry-run")
     until(lambda: world.log("AttemptStarted"), "an attempt")
     until(lambda: world.log("OrderRejected"), "an order that is held back")
