@@ -6,6 +6,7 @@ question for the health dump must never end it at all.
 
 from __future__ import annotations
 
+import atexit
 import os
 import queue
 import signal
@@ -38,8 +39,10 @@ def held_back() -> Iterator[None]:
 
 def interrupt_on_stop() -> None:
     """Main thread only. Every stop signal that nobody ignores raises KeyboardInterrupt: a command without handlers of its own leaves through
-    its ``finally``. A question for the health dump must not end one that writes none."""
+    its ``finally``. A question for the health dump must not end one that writes none, nor one that is past its end, where the interpreter
+    gives up all handlers."""
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    atexit.register(signal.signal, signal.SIGUSR1, signal.SIG_IGN)
     for number in STOP_SIGNALS:
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, signal.default_int_handler)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -11,6 +14,7 @@ import pytest
 from adapters import run_signals
 from adapters.run_signals import HASTEN_AFTER_S, STOP_SIGNALS, RunSignals
 
+ROOT = Path(__file__).parents[2]
 HEALTH = signal.SIGUSR1
 NUMBERS = (*STOP_SIGNALS, HEALTH, signal.SIGUSR2)
 
@@ -82,3 +86,21 @@ def test_what_came_before_there_was_a_run_is_told_by_the_same_rule(
         desk.send(number, after_s)
     desk.take(signals)
     assert ["SIGHUP at 100", *expected, "health"] == desk.told
+
+
+LATE = """
+import os, signal
+from adapters.run_signals import interrupt_on_stop
+interrupt_on_stop()
+signal.signal(signal.SIGUSR1, lambda *_: None)  # as a run has it
+class Late:
+    def __del__(self, kill=os.kill, pid=os.getpid(), number=signal.SIGUSR1):
+        kill(pid, number)
+late = Late()
+"""
+
+
+def test_a_question_for_the_dump_does_not_kill_a_process_that_is_past_its_end() -> None:
+    """While the interpreter takes itself apart no handler is left."""
+    ended = subprocess.run([sys.executable, "-c", LATE], check=False, cwd=ROOT, capture_output=True, timeout=60)
+    assert (0, b"") == (ended.returncode, ended.stderr)
