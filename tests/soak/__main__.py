@@ -149,7 +149,8 @@ class Soak:
             "I6": judge.unintended(told, judge.intents(self.world.state / "journal.sqlite")),
             "I7": [f"{venue} {client_id}" for venue, client_id in ledger.reused_client_ids],
             "I15": judge.takers(told),
-            "I18": [f"{name} in {file}" for file, name in leaks(self.world)],
+            # The evidence of a finding is this program's own, with the ledgers of all accounts.
+            "I18": [f"{name} in {file}" for file, name in leaks(self.world) if not str(file).startswith("finding-")],
             "I19": [text for life in lives for text in judge.grows(life)]
             + [f"inbox of {self.keeper.deepest_inbox}"] * (self.keeper.deepest_inbox > judge.INBOX_MAX),
             "I20": [f"life {number}: {text}" for number, life in enumerate(lives, 1) for text in judge.threads_left(life)],
